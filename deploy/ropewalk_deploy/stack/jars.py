@@ -1,0 +1,64 @@
+"""Kafka's jars, fetched by Maven and kept in the home."""
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+from ropewalk_deploy.stack.errors import MissingProgramError, ServerError
+from ropewalk_deploy.stack.processes import Progress
+
+# In a checkout beside the package; in an installed package, which has no such folder, inside it.
+POMS = (
+    Path(__file__).parents[2] / "kafka" / "pom.xml",
+    Path(__file__).parent / "pom.xml",
+)
+FETCH_TIMEOUT_S = 900
+
+
+def ensure_jars(libs: Path, *, java: Path, progress: Progress) -> None:
+    """Fill `libs` with the jars of the pom, unless they are there already.
+
+    Raises:
+        MissingProgramError: If Maven is needed and missing.
+        ServerError: If Maven fails.
+    """
+    pom = next((path for path in POMS if path.exists()), POMS[0])
+    stamp = libs / "pom.sha256"
+    digest = hashlib.sha256(pom.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    # Jars of an older pom would stay on the class path.
+    shutil.rmtree(libs, ignore_errors=True)
+    progress("Kafka: fetching its jars with Maven (43 MB, once)")
+    _fetch(pom, libs, java=java)
+    stamp.write_text(digest)
+
+
+def _fetch(pom: Path, libs: Path, *, java: Path) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        msg = (
+            "Kafka's jars are fetched by Maven, and `mvn` is not on the PATH. "
+            "Install it (`apt-get install maven`, `brew install maven`) and try again."
+        )
+        raise MissingProgramError(msg)
+    command = [
+        *("env", f"JAVA_HOME={java.parents[1]}", maven),
+        *("--quiet", "--batch-mode", "--file", str(pom), "dependency:copy-dependencies"),
+        *("-DincludeScope=runtime", f"-DoutputDirectory={libs}"),
+    ]
+    try:
+        run = subprocess.run(  # noqa: S603 - the arguments are paths of our own
+            command, check=False, capture_output=True, text=True, timeout=FETCH_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        msg = f"Maven did not fetch Kafka's jars within {FETCH_TIMEOUT_S} s; check the network."
+        raise ServerError(msg) from error
+    if run.returncode != 0:
+        last_lines = "\n  ".join(run.stdout.strip().splitlines()[-10:])
+        msg = (
+            "Maven could not fetch Kafka's jars. Check the network (and the proxy or mirror in "
+            f"Maven's settings.xml) and try again. Maven said:\n  {last_lines}"
+        )
+        raise ServerError(msg)

@@ -1,0 +1,30 @@
+"""Everything this package raises.
+
+RopewalkSchemaError
+├── DecodeError      a value is not an event (or record) we can accept; `reason` names the case
+└── ContractError    a contract itself is used wrongly (a wrong window length, an unknown topic)
+"""
+
+from ropewalk_schemas.reasons import Reason
+
+
+class RopewalkSchemaError(Exception):
+    """Root of this package's errors."""
+
+
+class ContractError(RopewalkSchemaError, ValueError):
+    """A contract is used wrongly; the message says which rule and what was given."""
+
+
+class DecodeError(RopewalkSchemaError):
+    """A value cannot be accepted.
+
+    Attributes:
+        reason: The quarantine reason.
+        detail: One sentence for a person: what was found, and where in the value.
+    """
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason: Reason = reason
+        self.detail = detail

@@ -1,0 +1,50 @@
+"""How long and how large a trajectory may get: settings that travel in the log itself."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ropewalk_schemas.fields import Contract, Name
+from ropewalk_schemas.windows import DEFAULT_WINDOW_S
+
+Milliseconds = Annotated[int, Field(ge=1, le=366 * 86_400_000)]
+HOUR_MS = 3_600_000
+
+
+class Limits(Contract):
+    """Limits of one project's trajectories. Durations run on the partition's clock.
+
+    Attributes:
+        settle_ms: How long to wait for missing events after the end, or after a window's end.
+        idle_ms: The silence after which an episode is over, and a continuous agent's part is cut.
+        duration_ms: How long one part may stay open.
+        window_s: Window length.
+        max_bytes: Event bytes of one part.
+    """
+
+    settle_ms: Milliseconds = 60_000
+    idle_ms: Milliseconds = HOUR_MS
+    duration_ms: Milliseconds = 24 * HOUR_MS
+    window_s: Annotated[int, Field(ge=1, le=366 * 86_400)] = DEFAULT_WINDOW_S
+    max_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 8 * 1024 * 1024
+
+
+class Settings(Contract):
+    """Everything that decides what the log gives, so that it is a function of the log alone.
+
+    Attributes:
+        keep_ms: How long a continuous agent that fell silent may come back as the same life.
+        cap_ms: The longest step one record may move the clock; above the tick interval.
+        future_ms: How far ahead of broker time an event may say it happened.
+        default: Limits of projects not named in `projects`.
+    """
+
+    keep_ms: Milliseconds = 7 * 24 * HOUR_MS
+    cap_ms: Milliseconds = 5_000
+    future_ms: Milliseconds = HOUR_MS
+    default: Limits = Limits()
+    projects: dict[Name, Limits] = {}
+
+    def for_project(self, project: str) -> Limits:
+        """The limits of a project."""
+        return self.projects.get(project, self.default)

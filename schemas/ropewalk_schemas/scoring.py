@@ -1,0 +1,127 @@
+"""What a trajectory earned: pure, named and versioned.
+
+The default specification counts immediate reward components and ledger entries, each with weight
+one, undiscounted.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Entry(Protocol):
+    """What scoring needs of a ledger entry."""
+
+    reward_id: str
+    value: float
+    target_event_id: str | None
+    call_id: str | None
+    response_id: str | None
+    supersedes: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredStep:
+    """What scoring needs of a step.
+
+    Attributes:
+        components: Immediate rewards by name.
+        calls: call_ids and response_ids the step rests on, so that a reward for a call finds it.
+    """
+
+    event_id: str
+    components: Mapping[str, float] = field(default_factory=dict)
+    calls: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSpec:
+    """How rewards become numbers. `discount` is per step, in [0, 1]."""
+
+    name: str
+    version: str
+    discount: float = 1.0
+
+    @property
+    def id(self) -> str:
+        """Name and version, as rows refer to it."""
+        return f"{self.name}@{self.version}"
+
+
+DEFAULT_SPEC = RewardSpec(name="default", version="1")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a specification makes of a part.
+
+    Attributes:
+        total: Every counted reward once, undiscounted; None if nothing was ever rewarded.
+        steps: Reward per step, shape (T,). Entries for the whole trajectory count at the last step.
+        returns: Discounted return-to-go per step, shape (T,).
+    """
+
+    total: float | None
+    steps: tuple[float, ...]
+    returns: tuple[float, ...]
+
+
+def discounted_returns(rewards: Sequence[float], *, discount: float) -> list[float]:
+    """Return-to-go of every step: ``G[t] = rewards[t] + discount * G[t + 1]``.
+
+    >>> discounted_returns([0.0, 0.0, 1.0], discount=0.5)
+    [0.25, 0.5, 1.0]
+
+    Args:
+        rewards: One reward per step, oldest first, shape ``(T,)``.
+        discount: Weight of the next step, ``0 <= discount <= 1``.
+
+    Raises:
+        ValueError: If `discount` is outside ``[0, 1]``.
+
+    Source:
+        Sutton and Barto, *Reinforcement Learning*, 2nd ed. (2018), eq. 3.9.
+    """
+    if not 0.0 <= discount <= 1.0:
+        msg = f"discount must lie in [0, 1], not {discount}"
+        raise ValueError(msg)
+    returns: list[float] = []
+    following = 0.0
+    for reward in reversed(rewards):
+        following = reward + discount * following
+        returns.append(following)
+    return returns[::-1]
+
+
+def current_entries(entries: Iterable[Entry]) -> list[Entry]:
+    """The entries nothing supersedes, each reward_id once, in their order."""
+    once = {entry.reward_id: entry for entry in entries}
+    replaced = {entry.supersedes for entry in once.values() if entry.supersedes}
+    return [entry for entry in once.values() if entry.reward_id not in replaced]
+
+
+def score(spec: RewardSpec, steps: Sequence[ScoredStep], entries: Iterable[Entry]) -> Score:
+    """Score one part: its steps and the ledger entries known for it."""
+    current = current_entries(entries)
+    rewards = [sum(step.components.values()) for step in steps]
+    unplaced = 0.0
+    for entry in current:
+        at = _step_of(entry, steps)
+        if at is None:
+            unplaced += entry.value
+        else:
+            rewards[at] += entry.value
+    known = bool(current) or any(step.components for step in steps)
+    returns = discounted_returns(rewards, discount=spec.discount)
+    total = sum(rewards) + unplaced if known else None
+    return Score(total=total, steps=tuple(rewards), returns=tuple(returns))
+
+
+def _step_of(entry: Entry, steps: Sequence[ScoredStep]) -> int | None:
+    """The step an entry counts at; the last one for the whole trajectory, None for nowhere."""
+    if entry.target_event_id is not None:
+        return next((i for i, s in enumerate(steps) if s.event_id == entry.target_event_id), None)
+    for call in (entry.call_id, entry.response_id):
+        if call is not None:
+            return next((i for i, s in enumerate(steps) if call in s.calls), None)
+    return len(steps) - 1 if steps else None

@@ -1,0 +1,1 @@
+"""From events to trajectories: the worker and its pure core."""
