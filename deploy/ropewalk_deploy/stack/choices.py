@@ -42,7 +42,13 @@ def agreed_state(
                 f"{name} now listens on port {chosen[field]}"
             )
     password = remembered.postgres_password if remembered else secrets.token_hex(16)
-    state = State(**chosen, postgres_password=password, postgres_data=data)
+    state = State(
+        kafka_port=chosen["kafka_port"],
+        controller_port=chosen["controller_port"],
+        postgres_port=chosen["postgres_port"],
+        postgres_password=password,
+        postgres_data=data,
+    )
     return state, notes + _notes_on_data(layout, remembered, data)
 
 

@@ -10,7 +10,7 @@ class MissingProgramError(StackError):
 
 
 class HomeError(StackError):
-    """The home directory, or what is written in it, cannot be used: change it or its permissions."""
+    """The home, or what is written in it, cannot be used: change it or its permissions."""
 
 
 class ServerError(StackError):

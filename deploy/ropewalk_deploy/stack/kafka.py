@@ -100,9 +100,10 @@ def _format(layout: Layout, *, java: Path) -> None:
         command, check=False, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S
     )
     if run.returncode != 0:
+        printed = (run.stdout + run.stderr)[-2000:]
         msg = (
             f"Kafka could not format its storage in {layout.kafka / 'data'}. Check that there is "
-            f"room on the disk and that you own the directory.\n  {(run.stdout + run.stderr)[-2000:]}"
+            f"room on the disk and that you own the directory.\n  {printed}"
         )
         raise ServerError(msg)
 

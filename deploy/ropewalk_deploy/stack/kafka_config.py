@@ -7,6 +7,7 @@ from ropewalk_deploy.stack.ports import HOST
 
 NODE_ID = 1
 MIB = 1024 * 1024
+FIRST_NON_ASCII = 0x80
 
 # Trajectory records reach 40 MB; framing and batches of several need some room above it.
 # Only a ceiling: every topic sets its own, smaller max.message.bytes.
@@ -16,6 +17,8 @@ JVM_FLAGS = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemory
 
 LOG4J2 = """\
 status = warn
+# Else the last words of a broker that stops are lost.
+shutdownHook = disable
 rootLogger.level = info
 rootLogger.appenderRef.file.ref = file
 rootLogger.appenderRef.console.ref = console
@@ -85,4 +88,4 @@ def to_properties(settings: Mapping[str, str | int]) -> str:
 def _escaped(value: str) -> str:
     units = value.replace("\\", "\\\\").encode("utf-16-be")
     codes = [int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2)]
-    return "".join(chr(code) if code < 0x7F else f"\\u{code:04x}" for code in codes)
+    return "".join(chr(code) if code < FIRST_NON_ASCII else f"\\u{code:04x}" for code in codes)

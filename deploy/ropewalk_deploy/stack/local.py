@@ -35,25 +35,7 @@ def up(home: Path, progress: Progress, *, java_home: Path | None = None) -> Stac
     layout = layout_of(home)
     create_home(layout)
     with exclusive(layout.lock_file, progress):
-        remembered = load_state(layout.state_file)
-        if remembered is None:
-            # Their ports and password are lost with stack.json; their data is not.
-            _stop_all(layout, None, progress)
-        running = _running(layout, remembered) if remembered else {}
-        data = remembered.postgres_data if remembered else None
-        site = None if POSTGRES in running else find_site(layout, remembered=data)
-        state, notes = agreed_state(
-            layout, remembered, running=running.keys(), data=site.data if site else data
-        )
-        if site is not None:
-            _prepare(site, state, is_password_known=remembered is not None, progress=progress)
-        # Before anything is launched: killed from here on, the next `up` knows the password.
-        save_state(state, layout.state_file)
-        started = _start(layout, state, site, running, progress, java_home)
-        pids = {name: process.pid for name, process in started.items()}
-        state = dataclasses.replace(state, pids=pids)
-        save_state(state, layout.state_file)
-        return _stack(layout, state, pids, notes=[*notes, *standing_notes(layout, state)])
+        return _up(layout, progress, java_home)
 
 
 def down(home: Path, progress: Progress) -> list[str]:
@@ -90,6 +72,29 @@ def describe(home: Path) -> Stack | None:
         for name, daemon in _daemons(layout, state).items()
         if name not in pids
     ]
+    return _stack(layout, state, pids, notes=[*notes, *standing_notes(layout, state)])
+
+
+def _up(layout: Layout, progress: Progress, java_home: Path | None) -> Stack:
+    remembered = load_state(layout.state_file)
+    if remembered is None:
+        # Their ports and password are lost with stack.json; their data is not.
+        _stop_all(layout, None, progress)
+    running = _running(layout, remembered) if remembered else {}
+    site = None
+    if remembered is not None and POSTGRES in running:
+        data = remembered.postgres_data
+    else:
+        site = find_site(layout, remembered=remembered.postgres_data if remembered else None)
+        data = site.data
+    state, notes = agreed_state(layout, remembered, running=running.keys(), data=data)
+    if site is not None:
+        _prepare(site, state, is_password_known=remembered is not None, progress=progress)
+    # Before anything is launched: killed from here on, the next `up` knows the password.
+    save_state(state, layout.state_file)
+    started = _start(layout, state, site, running, progress, java_home)
+    pids = {name: process.pid for name, process in started.items()}
+    save_state(dataclasses.replace(state, pids=pids), layout.state_file)
     return _stack(layout, state, pids, notes=[*notes, *standing_notes(layout, state)])
 
 

@@ -68,8 +68,8 @@ def set_password(site: Site, data: Path, password: str) -> None:
 
 
 def _place(layout: Layout, remembered: Path | None, user: ServerUser | None) -> Path:
-    candidates = (*((remembered,) if remembered else ()), *layout.all_postgres_data)
-    for data in candidates:
+    known = [remembered] if remembered else []
+    for data in (*known, *layout.all_postgres_data):
         if _holds_cluster(data) and _is_ours(data.parent):
             if can_enter(data.parent, user):
                 return data

@@ -73,7 +73,7 @@ def is_alive(process: psutil.Process) -> bool:
 def launch(
     daemon: Daemon, command: Sequence[str], *, user: ServerUser | None = None
 ) -> psutil.Process:
-    """Start `command` so that it outlives us and our terminal; the log of the run before is kept."""
+    """Start `command` so that it outlives us and our terminal; keeps the log of the last run."""
     daemon.log.parent.mkdir(parents=True, exist_ok=True)
     if daemon.log.exists():
         daemon.log.replace(daemon.log.with_suffix(".log.1"))

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from ropewalk_deploy.stack import jars
+from ropewalk_deploy.stack.errors import MissingProgramError, ServerError
+
+JAVA = Path("/opt/java/bin/java")
+
+
+@pytest.fixture
+def pom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "pom.xml"
+    path.write_text("<project/>")
+    monkeypatch.setattr(jars, "POMS", (path,))
+    return path
+
+
+@pytest.fixture
+def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Maven that notes its arguments and its Java, and fetches one jar."""
+    script = tmp_path / "bin" / "mvn"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\necho "$JAVA_HOME $@" >> {tmp_path}/calls\n'
+        f"mkdir -p {tmp_path}/libs && touch {tmp_path}/libs/kafka.jar\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+    return script
+
+
+def test_jars_are_fetched_once(tmp_path: Path, pom: Path, maven: Path) -> None:
+    for _ in range(2):
+        jars.ensure_jars(tmp_path / "libs", java=JAVA, progress=lambda _said: None)
+    (call,) = (tmp_path / "calls").read_text().splitlines()
+    assert call.startswith("/opt/java ")
+    assert f"--file {pom}" in call
+    assert maven.exists()
+
+
+@pytest.mark.usefixtures("maven")
+def test_a_changed_pom_fetches_again_and_drops_the_old_jars(tmp_path: Path, pom: Path) -> None:
+    jars.ensure_jars(tmp_path / "libs", java=JAVA, progress=lambda _said: None)
+    (tmp_path / "libs" / "old.jar").touch()
+    pom.write_text("<project><!-- newer --></project>")
+    said: list[str] = []
+    jars.ensure_jars(tmp_path / "libs", java=JAVA, progress=said.append)
+    assert {path.name for path in (tmp_path / "libs").glob("*.jar")} == {"kafka.jar"}
+    assert len(said) == 1
+
+
+@pytest.mark.usefixtures("pom")
+def test_a_maven_that_fails_is_quoted_and_tried_again(tmp_path: Path, maven: Path) -> None:
+    maven.write_text("#!/bin/sh\necho 'Could not resolve org.apache.kafka'; exit 1\n")
+    for _ in range(2):
+        with pytest.raises(ServerError, match=r"Could not resolve org\.apache\.kafka"):
+            jars.ensure_jars(tmp_path / "libs", java=JAVA, progress=lambda _said: None)
+
+
+@pytest.mark.usefixtures("pom")
+def test_without_maven_the_error_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingProgramError, match="apt-get install maven"):
+        jars.ensure_jars(tmp_path / "libs", java=JAVA, progress=lambda _said: None)
