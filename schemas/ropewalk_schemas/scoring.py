@@ -12,12 +12,18 @@ from typing import Protocol
 class Entry(Protocol):
     """What scoring needs of a ledger entry."""
 
-    reward_id: str
-    value: float
-    target_event_id: str | None
-    call_id: str | None
-    response_id: str | None
-    supersedes: str | None
+    @property
+    def reward_id(self) -> str: ...  # noqa: D102 - as in `LedgerEntry`
+    @property
+    def value(self) -> float: ...  # noqa: D102
+    @property
+    def target_event_id(self) -> str | None: ...  # noqa: D102
+    @property
+    def call_id(self) -> str | None: ...  # noqa: D102
+    @property
+    def response_id(self) -> str | None: ...  # noqa: D102
+    @property
+    def supersedes(self) -> str | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

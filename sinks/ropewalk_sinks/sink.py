@@ -1,5 +1,6 @@
 """The port between the Kafka runner and a sink: what a sink may assume and must promise."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -35,6 +36,8 @@ class Sink(Protocol):
     """
 
     name: str
+    counts: Counter[str]
+    """What became of stored records so far: `rows`, `duplicates`, `conflicts`, `refused`."""
 
     def claim(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Take these partitions over and say from which offset each goes on (0 if never seen).

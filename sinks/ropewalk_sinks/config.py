@@ -1,0 +1,116 @@
+"""Settings of both sinks: arguments first, then the environment (``ROPEWALK_...``)."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from ropewalk_schemas import topics
+from ropewalk_sinks.errors import ConfigError
+
+PREFIX = "ROPEWALK_"
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Topics(BaseModel):
+    """The names of the topics a sink reads; other names are for tests and other generations."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trajectories: str = topics.TRAJECTORIES.name
+    quarantine: str = topics.QUARANTINE.name
+    progress: str = topics.PROGRESS.name
+    outcomes: str = topics.OUTCOMES.name
+
+
+class SinkSettings(BaseSettings):
+    """What every sink needs to read its topics.
+
+    Attributes:
+        bootstrap_servers: ``host:port,...`` of the Kafka brokers.
+        topics: As JSON in the environment.
+        accept_deleted_records: Go on at the log's start where retention deleted records before
+            they were stored, instead of stopping. What was deleted stays missing.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    bootstrap_servers: str
+    topics: Topics = Topics()
+    accept_deleted_records: bool = False
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Settings from arguments, then the environment, then defaults.
+
+        Raises:
+            ConfigError: Naming the setting.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = "_".join(str(part) for part in first["loc"])
+            message = f"setting {PREFIX}{place.upper()}: {first['msg']}; given: {first['input']!r}"
+            if first["type"] == "missing":
+                message = f"setting {PREFIX}{place.upper()} is missing: set it in the environment"
+            raise ConfigError(message) from error
+        except SettingsError as error:
+            message = f"a setting is not valid JSON: {error}"
+            raise ConfigError(message) from error
+
+
+class PostgresSettings(SinkSettings):
+    """The Postgres sink. A batch is flushed at the first of its three limits.
+
+    Attributes:
+        postgres_dsn: As libpq reads it: ``postgresql://user:password@host:port/database``.
+        postgres_batch_bytes: Bytes of record values.
+        postgres_batch_age_s: How long a record may wait.
+    """
+
+    postgres_dsn: str
+    postgres_group: str = "ropewalk-sink-postgres"
+    postgres_batch_records: Positive = 1_000
+    postgres_batch_bytes: Positive = 32 * topics.MIB
+    postgres_batch_age_s: Seconds = 1.0
+
+    @property
+    def subscription(self) -> list[str]:
+        """The topics this sink reads."""
+        names = self.topics
+        return [names.trajectories, names.quarantine, names.progress, names.outcomes]
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return self.postgres_group
+
+
+class ParquetSettings(SinkSettings):
+    """The Parquet sink. Buffered rows are written at the first of the three limits.
+
+    Attributes:
+        parquet_path: The root that holds all datasets.
+        parquet_file_rows: Rows buffered over all datasets and partitions.
+        parquet_file_bytes: Bytes of record values buffered.
+        parquet_file_age_s: How long a record may wait.
+    """
+
+    parquet_path: Path
+    parquet_group: str = "ropewalk-sink-parquet"
+    parquet_file_rows: Positive = 20_000
+    parquet_file_bytes: Positive = 256 * topics.MIB
+    parquet_file_age_s: Seconds = 30.0
+
+    @property
+    def subscription(self) -> list[str]:
+        """The topics this sink reads."""
+        return [self.topics.trajectories, self.topics.quarantine, self.topics.progress]
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return self.parquet_group
