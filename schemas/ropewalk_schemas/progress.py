@@ -57,8 +57,9 @@ class LifeHeader(Contract):
     gaps_at: int | None = None
     idle_at: int | None = None
     keep_at: int | None = None
-    window_start_us: int | None = None
+    window_start_us: int
     window_s: Position
+    last_event_us: int
     kept_calls: list[Count]
     start: JsonObject
 

@@ -49,7 +49,10 @@ class Component(Contract):
 
 
 class Step(Contract):
-    """One decision, numbered within its part. `calls` are positions in `llm_calls`."""
+    """One decision, numbered within its part. `calls` are positions in `llm_calls`.
+
+    `action` is the action's parameters; `tool_call_id` the tool call it answers, if any.
+    """
 
     step: Position
     event_id: Id
@@ -66,6 +69,7 @@ class Step(Contract):
     components: list[Component] = []
     claims: list[Claim] = []
     calls: list[Position] = []
+    tool_call_id: Text | None = None
 
 
 class Call(Contract):

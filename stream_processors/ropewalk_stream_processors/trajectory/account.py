@@ -1,0 +1,122 @@
+"""The account of a partition: what a progress record says, and an engine made from one."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import cast
+
+from ropewalk_schemas.limits import Settings
+from ropewalk_schemas.progress import Counts, Progress
+from ropewalk_schemas.reasons import Reason
+from ropewalk_stream_processors.trajectory.engine import Engine
+from ropewalk_stream_processors.trajectory.life import Life
+from ropewalk_stream_processors.trajectory.outputs import Place
+from ropewalk_stream_processors.trajectory.records import Moment
+
+_QUARANTINED = "quarantined "
+
+
+def capture(engine: Engine, *, worker: str) -> Progress:
+    """The account as of `engine.next_offset`.
+
+    It may be written once every output up to here is durable, and never while replaying.
+    """
+    replay_offset, before = replay_point(engine)
+    return Progress(
+        engine_version=engine.place.engine_version,
+        worker=worker,
+        partition=engine.place.partition,
+        replay_offset=replay_offset,
+        next_offset=engine.next_offset,
+        clock_ms=before.clock_ms,
+        broker_ms=before.broker_ms,
+        settings=before.settings,
+        skip=_lives_to_skip(engine, replay_offset),
+        headers=[life.header for life in engine.lives.values() if life.header is not None],
+        counts=_counts(engine.counts),
+        open_events=engine.open_events,
+        open_trajectories=len(engine.lives),
+        clock_at_next_ms=engine.clock_ms,
+        watermark_ms=engine.broker_ms,
+    )
+
+
+def replay_point(engine: Engine) -> tuple[int, Moment]:
+    """Where a restart must read from, and clock and settings just before.
+
+    The smallest of: the first offset of every open part, every kept base, the next offset.
+    """
+    point = engine.next_offset, Moment(engine.clock_ms, engine.broker_ms, engine.settings)
+    for life in engine.lives.values():
+        for kept in (*life.events[:1], *life.bases.values()):
+            if kept.offset < point[0]:
+                point = kept.offset, kept.before
+    return point
+
+
+def _lives_to_skip(engine: Engine, replay_offset: int) -> dict[str, int]:
+    """Lives that are over but whose events a replay from here would meet again.
+
+    An entry stays until the replay point has passed its `through`.
+    """
+    engine.carried_skip = {i: t for i, t in engine.carried_skip.items() if t > replay_offset}
+    engine.over = [over for over in engine.over if over[2] > replay_offset]
+    skip = dict(engine.carried_skip)
+    for trajectory_id, first, through, from_header in engine.over:
+        if first < replay_offset or from_header:
+            skip[trajectory_id] = max(through, skip.get(trajectory_id, 0))
+    return skip
+
+
+def _counts(counts: Counter[str]) -> Counts:
+    return Counts(
+        received=counts["received"],
+        assembled=counts["assembled"],
+        ledger=counts["ledger"],
+        duplicate=counts["duplicate"],
+        quarantined={
+            cast("Reason", fate.removeprefix(_QUARANTINED)): n
+            for fate, n in sorted(counts.items())
+            if fate.startswith(_QUARANTINED)
+        },
+    )
+
+
+def restore(
+    progress: Progress | None,
+    place: Place,
+    *,
+    n_partitions: int,
+    initial: Settings,
+    poison: frozenset[int] = frozenset(),
+) -> Engine:
+    """An engine that goes on where `progress` stands; the caller feeds it from `next_offset`.
+
+    Args:
+        progress: The newest account; None starts at the log's begin.
+        place: Input topic, partition and code version.
+        n_partitions: How many the input topic has.
+        initial: Settings in force before the log says any.
+        poison: Offsets to quarantine unseen.
+    """
+    if progress is None:
+        engine = Engine(place, n_partitions=n_partitions, settings=initial)
+        engine.poison = poison
+        return engine
+    engine = Engine(place, n_partitions=n_partitions, settings=progress.settings)
+    engine.poison = poison
+    engine.next_offset, engine.target = progress.replay_offset, progress.next_offset
+    engine.clock_ms, engine.broker_ms = progress.clock_ms, progress.broker_ms
+    engine.counts = _counter(progress.counts)
+    engine.carried_skip = dict(progress.skip)
+    engine.skip = dict(progress.skip)
+    for header in progress.headers:
+        engine.restore_life(Life.from_header_record(header))
+        known = engine.skip.get(header.trajectory_id, 0)
+        engine.skip[header.trajectory_id] = max(header.begins_at, known)
+    return engine
+
+
+def _counter(counts: Counts) -> Counter[str]:
+    whole: Mapping[str, int] = counts.model_dump(exclude={"quarantined"})
+    refused = {f"{_QUARANTINED}{reason}": n for reason, n in counts.quarantined.items()}
+    return Counter({**whole, **refused})
