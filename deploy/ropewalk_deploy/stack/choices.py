@@ -7,6 +7,7 @@ from pathlib import Path
 from ropewalk_deploy.stack import ports
 from ropewalk_deploy.stack.model import KAFKA, POSTGRES
 from ropewalk_deploy.stack.paths import Layout
+from ropewalk_deploy.stack.postgres_binaries import WHEEL
 from ropewalk_deploy.stack.state import State
 
 # Which server listens on which remembered port.
@@ -54,12 +55,16 @@ def agreed_state(
 
 def standing_notes(layout: Layout, state: State) -> list[str]:
     """What stays worth saying as long as the stack is where it is."""
-    if state.postgres_data.is_relative_to(layout.root):
-        return []
-    return [
-        f"Postgres keeps its data in {state.postgres_data}: as root it runs as another user, "
-        f"who cannot reach {layout.root}"
-    ]
+    notes: list[str] = []
+    why = "as root it runs as another user, who cannot reach"
+    if not state.postgres_data.is_relative_to(layout.root):
+        notes.append(f"Postgres keeps its data in {state.postgres_data}: {why} {layout.root}")
+    notes.extend(
+        f"Postgres' programs are copied to {copy}: {why} the installed ones"
+        for directory in layout.outside
+        for copy in directory.glob(f"{WHEEL}-*")
+    )
+    return notes
 
 
 def _notes_on_data(layout: Layout, remembered: State | None, data: Path) -> list[str]:

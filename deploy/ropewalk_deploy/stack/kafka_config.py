@@ -57,6 +57,9 @@ def server_properties(*, data: Path, port: int, controller_port: int) -> dict[st
         "log.dirs": str(data),
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": 0,
+        # 9 s by default, which a broker started again after a kill waits for its former self.
+        "broker.session.timeout.ms": 4000,
+        "broker.heartbeat.interval.ms": 500,
         "offsets.topic.replication.factor": 1,
         "transaction.state.log.replication.factor": 1,
         "transaction.state.log.min.isr": 1,

@@ -92,8 +92,15 @@ def _up(layout: Layout, progress: Progress, java_home: Path | None) -> Stack:
         _prepare(site, state, is_password_known=remembered is not None, progress=progress)
     # Before anything is launched: killed from here on, the next `up` knows the password.
     save_state(state, layout.state_file)
-    started = _start(layout, state, site, running, progress, java_home)
-    pids = {name: process.pid for name, process in started.items()}
+    processes = {
+        KAFKA: running.get(KAFKA)
+        or _start_kafka(layout, state, java_home=java_home, progress=progress),
+        POSTGRES: running[POSTGRES]
+        if site is None
+        else postgres.start(layout, site, port=state.postgres_port, progress=progress),
+    }
+    _await_answers(layout, state, processes)
+    pids = {name: process.pid for name, process in processes.items()}
     save_state(dataclasses.replace(state, pids=pids), layout.state_file)
     return _stack(layout, state, pids, notes=[*notes, *standing_notes(layout, state)])
 
@@ -107,28 +114,19 @@ def _prepare(site: Site, state: State, *, is_password_known: bool, progress: Pro
         set_password(site, site.data, state.postgres_password)
 
 
-def _start(
-    layout: Layout,
-    state: State,
-    site: Site | None,
-    running: Mapping[str, psutil.Process],
-    progress: Progress,
-    java_home: Path | None,
-) -> dict[str, psutil.Process]:
-    """Launch what is not `running` side by side, then wait for both."""
-    processes = dict(running)
-    if KAFKA not in running:
-        processes[KAFKA] = kafka.start(
-            layout,
-            port=state.kafka_port,
-            controller_port=state.controller_port,
-            java=find_java(java_home),
-            progress=progress,
-        )
-    if site is not None:
-        processes[POSTGRES] = postgres.start(
-            layout, site, port=state.postgres_port, progress=progress
-        )
+def _start_kafka(
+    layout: Layout, state: State, *, java_home: Path | None, progress: Progress
+) -> psutil.Process:
+    return kafka.start(
+        layout,
+        port=state.kafka_port,
+        controller_port=state.controller_port,
+        java=find_java(java_home),
+        progress=progress,
+    )
+
+
+def _await_answers(layout: Layout, state: State, processes: Mapping[str, psutil.Process]) -> None:
     postgres.await_answer(
         layout,
         processes[POSTGRES],
@@ -137,7 +135,6 @@ def _start(
         password=state.postgres_password,
     )
     kafka.await_answer(layout, processes[KAFKA], port=state.kafka_port)
-    return processes
 
 
 def _daemons(layout: Layout, state: State) -> dict[str, Daemon]:

@@ -63,9 +63,15 @@ def find(daemon: Daemon) -> psutil.Process | None:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether `process` still runs; a zombie does not."""
+    """Whether `process` still runs; a zombie does not.
+
+    A process whose first thread is dead and others are not looks like a zombie, too, but
+    still holds its files and ports.
+    """
     try:
-        return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
+        if not process.is_running():
+            return False
+        return process.status() != psutil.STATUS_ZOMBIE or bool(process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 

@@ -18,7 +18,7 @@ def pom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Maven that notes its arguments and its Java, and fetches one jar."""
+    """A Maven that notes its Java and arguments and fetches one jar; no Java beside it."""
     script = tmp_path / "bin" / "mvn"
     script.parent.mkdir()
     script.write_text(
@@ -26,7 +26,10 @@ def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"mkdir -p {tmp_path}/libs && touch {tmp_path}/libs/kafka.jar\n"
     )
     script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+    for program in ("env", "mkdir", "touch"):
+        (script.parent / program).symlink_to(f"/usr/bin/{program}")
+    monkeypatch.setenv("PATH", str(script.parent))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
     return script
 
 
@@ -37,6 +40,15 @@ def test_jars_are_fetched_once(tmp_path: Path, pom: Path, maven: Path) -> None:
     assert call.startswith("/opt/java ")
     assert f"--file {pom}" in call
     assert maven.exists()
+
+
+@pytest.mark.usefixtures("pom")
+def test_the_machines_own_java_is_left_to_maven_to_find(tmp_path: Path, maven: Path) -> None:
+    java = maven.with_name("java")
+    java.write_text("#!/bin/sh\n")
+    java.chmod(0o755)
+    jars.ensure_jars(tmp_path / "libs", java=JAVA, progress=lambda _said: None)
+    assert (tmp_path / "calls").read_text().startswith(" --quiet")
 
 
 @pytest.mark.usefixtures("maven")
@@ -65,3 +77,15 @@ def test_without_maven_the_error_says_how_to_install_it(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingProgramError, match="apt-get install maven"):
         jars.ensure_jars(tmp_path / "libs", java=JAVA, progress=lambda _said: None)
+
+
+def test_an_installation_without_the_pom_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jars, "POMS", (tmp_path / "none.xml",))
+    with pytest.raises(MissingProgramError, match="from a checkout"):
+        jars.ensure_jars(tmp_path / "libs", java=JAVA, progress=lambda _said: None)
+
+
+def test_the_pom_of_a_checkout_is_found() -> None:
+    assert jars.POMS[0].read_text().count("<artifactId>kafka_2.13</artifactId>") == 1
