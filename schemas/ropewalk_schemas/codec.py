@@ -6,6 +6,7 @@ structs have exactly the attributes of the models, so they are typed as those.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple, Union, cast
 
 import msgspec
@@ -15,7 +16,7 @@ from ropewalk_schemas.derive import Derivation
 from ropewalk_schemas.encoding import to_json
 from ropewalk_schemas.errors import DecodeError
 from ropewalk_schemas.events import AGENT_EVENT, EVENT_MODELS, LifeEvent, Reward
-from ropewalk_schemas.fields import SCHEMA_VERSION
+from ropewalk_schemas.fields import SCHEMA_VERSION, check_year
 from ropewalk_schemas.prechecks import check_nul_and_depth, parse_strictly
 
 _VERSION = re.compile(r"1\.\d{1,9}", re.ASCII)
@@ -41,7 +42,10 @@ _TYPES: dict[type, str] = {
 
 
 class Decoded(NamedTuple):
-    """An event, its type, and whether it holds fields this version does not know."""
+    """An event, its type, and whether it holds fields this version does not know.
+
+    `has_extra` is also true of a few values that repeat a key; see `unknown_fields`.
+    """
 
     type: str
     event: LifeEvent | Reward
@@ -61,17 +65,39 @@ def decode_event(value: bytes) -> Decoded:
         event, has_extra = _decode_loosely(value), True
     if event.schema_version != SCHEMA_VERSION:
         _check_version(event.schema_version)
+    _check_years(event)
     return Decoded(_TYPES[type(event)], event, has_extra)
 
 
+def _check_years(event: LifeEvent | Reward) -> None:
+    try:
+        check_year(event.occurred_at)
+        if event.type != "reward":
+            check_year(event.started_at)
+    except ValueError as error:
+        detail = f"an instant {error}"
+        raise DecodeError("invalid", detail) from error
+
+
 def _decode_loosely(value: bytes) -> Any:
-    """An event with unknown fields; all else is refused with the reason."""
+    """An event with unknown fields or repeated keys; all else is refused with the reason."""
     data = parse_strictly(value)
     _check_envelope(data)
     try:
-        return _loose(value)
+        return _once(_loose, value)
     except (msgspec.MsgspecError, ValueError) as error:
         raise DecodeError("invalid", str(error)) from error
+
+
+def _once(decode: Callable[[bytes], Any], value: bytes) -> Any:
+    """Decode; of a repeated key the last counts, as it does for the models.
+
+    Derived decoders check every repetition, and refuse a second `type`.
+    """
+    try:
+        return decode(value)
+    except (msgspec.MsgspecError, ValueError):
+        return decode(to_json(parse_strictly(value)))
 
 
 def decode_event_with_models(value: bytes) -> LifeEvent | Reward:
@@ -93,16 +119,16 @@ def decode_event_with_models(value: bytes) -> LifeEvent | Reward:
 
 def decode_for_assembly(value: bytes) -> LifeEvent | Reward:
     """An event already accepted by `decode_event`, its free-form JSON left as raw bytes."""
-    return cast("LifeEvent | Reward", _passed_on(value))
+    return cast("LifeEvent | Reward", _once(_passed_on, value))
 
 
 def _check_envelope(data: object) -> None:
     if not isinstance(data, dict):
         detail = f"the value is a JSON {type(data).__name__}, not an object"
         raise DecodeError("not_json", detail)
-    types = set(_TYPES.values())
-    if data.get("type") not in types:
-        detail = f"type is {data.get('type')!r}; known are {', '.join(sorted(types))}"
+    types = sorted(set(_TYPES.values()))
+    if data.get("type") not in types:  # a list, because what is asked may not be hashable
+        detail = f"type is {data.get('type')!r}; known are {', '.join(types)}"
         raise DecodeError("unknown_type", detail[:300])
     _check_version(data.get("schema_version", SCHEMA_VERSION))
 

@@ -41,6 +41,7 @@ class Derivation:
         return msgspec.defstruct(
             model.__name__,
             fields,
+            namespace={"type": tag} if tag else None,  # as the models have it
             tag_field="type" if tag else None,
             tag=tag,
             kw_only=True,

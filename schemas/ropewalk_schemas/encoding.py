@@ -1,4 +1,4 @@
-"""JSON bytes: compact for the wire, and with sorted keys where equal content must give equal bytes."""
+"""JSON bytes: compact for the wire, with sorted keys where equal content must be equal bytes."""
 
 from typing import Any
 

@@ -6,7 +6,7 @@ decoder in `codec` is derived from them.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, WithJsonSchema
 
 from ropewalk_schemas.fields import (
     SCHEMA_VERSION,
@@ -28,7 +28,11 @@ Mode = Literal["episode", "continuous"]
 Status = Literal["completed", "terminated", "truncated", "failed"]
 ActionStatus = Literal["executed", "held", "rejected", "failed"]
 RewardSource = Literal["environment", "outcome", "judge", "human"]
-Version = Annotated[str, Field(min_length=3, max_length=20)]
+Version = Annotated[
+    str,
+    Field(min_length=3, max_length=20),
+    WithJsonSchema({"type": "string", "pattern": r"^1\.[0-9]{1,9}$"}),  # checked by the codec
+]
 
 
 class Source(Contract):

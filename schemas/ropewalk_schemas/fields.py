@@ -8,9 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 SCHEMA_VERSION = "1.0"
 MAX_INT = 2**53 - 1  # larger integers are not safe in JSON readers
+# Outside of these, a window's begin or another zone's view may be no datetime at all.
+MIN_YEAR, MAX_YEAR = 1900, 9998
 
 _INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:?[0-5]\d)", re.ASCII
 )
 
 
@@ -18,13 +20,13 @@ def parse_instant(value: object) -> datetime:
     """An aware datetime from RFC 3339 text (a finer fraction is rounded to microseconds).
 
     Raises:
-        ValueError: If the text is not RFC 3339 or names no zone.
+        ValueError: If the text is not RFC 3339, names no zone or is centuries away.
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
             msg = "must name its zone (an aware datetime)"
             raise ValueError(msg)
-        return value
+        return check_year(value)
     found = _INSTANT.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         msg = "must be RFC 3339 text with a zone, such as 2026-01-31T12:00:00.000000Z"
@@ -33,11 +35,19 @@ def parse_instant(value: object) -> datetime:
     at = datetime.fromisoformat(f"{day}T{time}{'+00:00' if zone in 'Zz' else zone}")
     # Half a microsecond rounds up, as the hot decoder does.
     micros = (int((fraction or "0").ljust(7, "0")[:7]) + 5) // 10
-    try:
-        return at + timedelta(microseconds=micros)
-    except OverflowError as error:
-        msg = "is beyond the year 9999"
-        raise ValueError(msg) from error
+    return check_year(check_year(at) + timedelta(microseconds=micros))
+
+
+def check_year(at: datetime) -> datetime:
+    """The same instant.
+
+    Raises:
+        ValueError: If its year, as written, is not one we can reckon with.
+    """
+    if not MIN_YEAR <= at.year <= MAX_YEAR:
+        msg = f"must lie in the years {MIN_YEAR} to {MAX_YEAR}"
+        raise ValueError(msg)
+    return at
 
 
 def format_instant(value: datetime) -> str:

@@ -58,7 +58,7 @@ def canonical_message(message: Mapping[str, Any]) -> dict[str, Any]:
     contents become `parts`; `reasoning_content` becomes `reasoning`; tool arguments given as an
     object become text. Keys we do not know are kept.
 
-    >>> canonical_message({"content": [{"type": "text", "text": "Hi"}], "role": "user", "name": None})
+    >>> canonical_message({"content": [{"type": "text", "text": "Hi"}], "role": "user", "x": None})
     {'role': 'user', 'content': 'Hi'}
     """
     given = {k: v for k, v in message.items() if v is not None and v != []}
