@@ -1,0 +1,58 @@
+"""The port between the recorder and whatever carries its events."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self
+
+
+class Delivery(NamedTuple):
+    """What became of one event: `error` is None and its place known, or the reason it failed."""
+
+    key: bytes
+    value: bytes
+    event_id: str
+    partition: int | None
+    offset: int | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears of outcomes; both are called from any thread and never raise.
+
+    Attributes:
+        delivered: Once per event taken.
+        failing: A problem of the connection, and whether nothing can be sent after it.
+    """
+
+    delivered: Callable[[Delivery], None]
+    failing: Callable[[str, bool], None]
+
+
+class Publisher(Protocol):
+    """Carries events to the log, those of one key in the order they were given."""
+
+    def listen(self, listener: Listener) -> None:
+        """Tell `listener` what becomes of events; called once, before the first event."""
+        ...
+
+    def publish(self, key: bytes, value: bytes, event_id: str) -> None:
+        """Take an event; never blocks.
+
+        Raises:
+            QueueFullError: If there is no room; the event is not taken.
+            UnsendableError: If it cannot be sent for another reason; the event is not taken.
+        """
+        ...
+
+    def flush(self, timeout: float) -> None:
+        """Return when every event taken has its outcome, or after `timeout` seconds."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is still waiting, each with a failed delivery, and let go of everything."""
+        ...
+
+    def reopened(self) -> Self:
+        """A publisher for a forked child, sharing no thread, socket or queue with this one."""
+        ...
