@@ -8,6 +8,7 @@ from uuid import UUID
 from weakref import WeakSet
 
 from ropewalk_producers.config import RecorderSettings
+from ropewalk_producers.continuation import Continuation
 from ropewalk_producers.counters import Counters, DeliveryReport
 from ropewalk_producers.deltas import DeltaLimits
 from ropewalk_producers.event_writer import EventWriter, Identity
@@ -25,7 +26,7 @@ from ropewalk_producers.kafka import KafkaPublisher
 from ropewalk_producers.outlet import Clock, OnDelivery, Outlet, utc_now
 from ropewalk_producers.publisher import Publisher
 from ropewalk_producers.rewards import RewardDraft, record_reward
-from ropewalk_producers.trajectory import Continuation, Trajectory
+from ropewalk_producers.trajectory import Trajectory
 from ropewalk_schemas.events import RewardSource
 
 _MODES = ("episode", "continuous")
