@@ -65,7 +65,7 @@ class Admission:
             self._horizon_of = key
             self._horizon = from_micros(sum(key) * 1000)
         event = decoded.event
-        begun = event.occurred_at if decoded.type == "reward" else event.started_at
+        begun = getattr(event, "started_at", event.occurred_at)  # a reward has none
         for name, at in (("occurred_at", event.occurred_at), ("started_at", begun)):
             if at > self._horizon:
                 detail = f"{name} is {at.isoformat()}, far ahead of the broker's time"

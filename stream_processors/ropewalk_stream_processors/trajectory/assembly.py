@@ -266,5 +266,9 @@ def _extra(events: list[KeptEvent]) -> dict[str, Any]:
         kept.event_id: found
         for kept in events
         if kept.has_extra
-        and (found := unknown_fields(MODELS[kept.type], cast("dict[str, Any]", parse_json(kept.value))))
+        and (
+            found := unknown_fields(
+                MODELS[kept.type], cast("dict[str, Any]", parse_json(kept.value))
+            )
+        )
     }

@@ -33,6 +33,7 @@ def tips(calls: Calls, *, not_before_ms: int) -> dict[int, KeptEvent]:
     """What may still serve as a base after a cut: the chain of every writer's last call.
 
     Args:
+        calls: Every call that may serve as a base so far.
         not_before_ms: A chain whose full call came before this clock instant is too old.
 
     Returns:

@@ -308,7 +308,9 @@ class Engine:
 
     def waits(self) -> bool:
         """Whether time must pass for something to close (the 7-day expiry aside)."""
-        return any(life.due()[1] != "keep" and life.due()[0] != NEVER for life in self.lives.values())
+        return any(
+            life.due()[1] != "keep" and life.due()[0] != NEVER for life in self.lives.values()
+        )
 
 
 _TURNING_POINTS = ("trajectory_started", "trajectory_ended", "writer_closed")

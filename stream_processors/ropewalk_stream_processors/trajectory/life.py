@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from ropewalk_schemas.events import Status
 from ropewalk_schemas.limits import Limits
 from ropewalk_schemas.progress import LifeHeader, WriterHeader
 from ropewalk_schemas.trajectory import LedgerEntry
@@ -29,11 +30,37 @@ class Life:
     """
 
     __slots__ = (
-        "armed", "bases", "begins_at", "ended", "error", "events", "first", "from_header",
-        "gaps_at", "handed_to", "header", "idle_at", "keep_at", "last_event_us", "n_bytes", "part",
-        "part_started_us", "previous_hash", "project", "rewards", "start", "status", "termination", "through",
-        "trajectory_id", "duration_at", "window_at", "window_s", "window_start_us", "writers",
+        "armed",
+        "bases",
+        "begins_at",
+        "duration_at",
+        "ended",
+        "error",
+        "events",
+        "first",
+        "from_header",
+        "gaps_at",
+        "handed_to",
+        "header",
+        "idle_at",
+        "keep_at",
         "kept_calls",
+        "last_event_us",
+        "n_bytes",
+        "part",
+        "part_started_us",
+        "previous_hash",
+        "project",
+        "rewards",
+        "start",
+        "status",
+        "termination",
+        "through",
+        "trajectory_id",
+        "window_at",
+        "window_s",
+        "window_start_us",
+        "writers",
     )  # fmt: skip
 
     def __init__(self, trajectory_id: str, offset: int, *, project: str, window_s: int) -> None:
@@ -44,7 +71,7 @@ class Life:
         self.previous_hash = ""
         self.start: StartFacts | None = None
         self.ended = False
-        self.status: str | None = None
+        self.status: Status | None = None
         self.termination: str | None = None
         self.error: str | None = None
         self.writers: dict[str, Seqs] = {}
@@ -89,8 +116,10 @@ class Life:
         return at, why  # type: ignore[return-value] # mypy widens the literals
 
     def all_there(self) -> bool:
-        """Whether nothing more can belong to it: it started and ended, and every writer that was
-        seen or handed to has said its count and all its seqs are there.
+        """Whether nothing more can belong to it.
+
+        It started and ended, and every writer that was seen or handed to has said its count, and
+        all its seqs are there.
         """
         return (
             self.ended

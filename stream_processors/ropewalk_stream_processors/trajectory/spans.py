@@ -40,9 +40,7 @@ def spans_of(writers: Mapping[str, Seqs], unseen: set[str], *, last: bool) -> Sp
             held = inside[bisect_left(inside, first) : bisect_left(inside, end + 1)]
             n_missing += end - first + 1 - len(held)
             missing = list(islice(_missing(held, first, end), MAX_LISTED))
-            spans.append(
-                WriterSpanRow(writer=writer, from_seq=first, to_seq=end, missing=missing)
-            )
+            spans.append(WriterSpanRow(writer=writer, from_seq=first, to_seq=end, missing=missing))
     if last:
         spans += [WriterSpanRow(writer=w, from_seq=0, to_seq=-1) for w in sorted(unseen)]
     return Spans(spans, min(n_missing, MAX_COUNTED))

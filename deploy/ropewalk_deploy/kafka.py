@@ -1,0 +1,188 @@
+"""The command's Kafka client: creating topics, and reading logs from begin to end."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from ropewalk_deploy.errors import CommandError
+from ropewalk_schemas.quarantine import Headers
+from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, TopicSpec
+
+log = logging.getLogger(__name__)
+
+
+class LogRecord(NamedTuple):
+    """One record of a log."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Bounds(NamedTuple):
+    """The first offset still there, and the next one to be written."""
+
+    start: int
+    end: int
+
+
+def unreachable(bootstrap_servers: str, error: KafkaException) -> CommandError:
+    """The error a person meets when the broker does not answer."""
+    why = error.args[0].str() if error.args else str(error)
+    msg = (
+        f"no answer from Kafka at {bootstrap_servers} ({why}); is it running (`ropewalk up`), "
+        "and is ROPEWALK_BOOTSTRAP_SERVERS right?"
+    )
+    return CommandError(msg)
+
+
+def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> list[str]:
+    """Create the topics that are missing; gives their names.
+
+    Raises:
+        CommandError: If the broker does not answer or refuses.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers}, logger=log)
+    try:
+        there = admin.list_topics(timeout=10).topics
+        missing = [spec for spec in specs if spec.name not in there]
+        if not missing:
+            return []
+        new = [
+            NewTopic(spec.name, num_partitions=spec.partitions, config=spec.config())
+            for spec in missing
+        ]
+        for future in admin.create_topics(new, operation_timeout=30).values():
+            future.result()
+    except KafkaException as error:
+        raise unreachable(bootstrap_servers, error) from error
+    return [spec.name for spec in missing]
+
+
+class LogScanner:
+    """Reads whole partitions, outside of any group."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "ropewalk-scanner",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "fetch.message.max.bytes": CLIENT_MESSAGE_BYTES,
+                "fetch.max.bytes": CLIENT_MESSAGE_BYTES,
+                "receive.message.max.bytes": CLIENT_MESSAGE_BYTES + 1024 * 1024,
+            },
+            logger=log,
+        )
+
+    def __enter__(self) -> "LogScanner":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def partitions(self, topic: str) -> list[int]:
+        """The partitions of a topic.
+
+        Raises:
+            CommandError: If the topic does not exist or the broker does not answer.
+        """
+        try:
+            found = self._consumer.list_topics(topic, timeout=10).topics[topic]
+        except KafkaException as error:
+            raise unreachable(self._bootstrap_servers, error) from error
+        if found.error is not None:
+            msg = f"topic {topic!r} does not exist; create it with `ropewalk topics apply`"
+            raise CommandError(msg)
+        return sorted(found.partitions)
+
+    def bounds(self, topic: str, partition: int) -> Bounds:
+        """Where a partition begins and ends as of now."""
+        try:
+            at = TopicPartition(topic, partition)
+            return Bounds(*self._consumer.get_watermark_offsets(at, timeout=10))
+        except KafkaException as error:
+            raise unreachable(self._bootstrap_servers, error) from error
+
+    def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
+        """A group's committed offsets; None where it has none."""
+        reader = Consumer({"bootstrap.servers": self._bootstrap_servers, "group.id": group})
+        try:
+            found = reader.committed([TopicPartition(topic, p) for p in partitions], timeout=10)
+        except KafkaException as error:
+            raise unreachable(self._bootstrap_servers, error) from error
+        finally:
+            reader.close()
+        return {at.partition: at.offset if at.offset >= 0 else None for at in found}
+
+    def records(
+        self, topic: str, partition: int, start: int | None = None, end: int | None = None
+    ) -> Iterator[LogRecord]:
+        """The records of ``[start, end)``, by default all there are as of now."""
+        bounds = self.bounds(topic, partition)
+        position = bounds.start if start is None else max(start, bounds.start)
+        stop = bounds.end if end is None else min(end, bounds.end)
+        if position >= stop:
+            return
+        self._consumer.assign([TopicPartition(topic, partition, position)])
+        while position < stop:
+            for message in self._consumer.consume(1000, 0.05):
+                if message.error():
+                    raise unreachable(self._bootstrap_servers, KafkaException(message.error()))
+                if message.offset() < stop:
+                    yield _record(message)
+            at = self._consumer.position([TopicPartition(topic, partition)])[0].offset
+            position = max(position, at)
+        self._consumer.unassign()
+
+
+def _record(message: Message) -> LogRecord:
+    _, timestamp = message.timestamp()
+    return LogRecord(
+        message.partition() or 0,
+        message.offset() or 0,
+        timestamp,
+        message.key(),  # type: ignore[arg-type] # bytes without a deserializer
+        message.value(),  # type: ignore[arg-type]
+        message.headers() or [],  # type: ignore[arg-type]
+    )
+
+
+def send_again(
+    bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
+) -> int:
+    """Send records as a recorder would; durable when it returns. Gives how many.
+
+    Raises:
+        CommandError: If not all were acknowledged.
+    """
+    failed: list[str] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap_servers,
+            "enable.idempotence": True,
+            "partitioner": "murmur2",
+            "compression.type": "zstd",
+            "message.max.bytes": CLIENT_MESSAGE_BYTES,
+            "on_delivery": lambda error, _: failed.append(error.str()) if error else None,
+        },
+        logger=log,
+    )
+    sent = 0
+    for key, value in records:
+        producer.produce(topic, value, key)
+        producer.poll(0)
+        sent += 1
+    waiting = producer.flush(60)
+    if failed or waiting:
+        msg = f"{len(failed) + waiting} of {sent} records were not acknowledged: {failed[:1]}"
+        raise CommandError(msg)
+    return sent

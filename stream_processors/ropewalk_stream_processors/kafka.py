@@ -1,0 +1,189 @@
+"""The worker's Kafka client: publishing, reading accounts back, describing topics."""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
+
+from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, PROGRESS
+from ropewalk_stream_processors.checks import TopicState
+from ropewalk_stream_processors.errors import PublishError, WorkerError
+
+log = logging.getLogger(__name__)
+
+
+class Publisher:
+    """Writes outputs, ticks, settings and accounts; durable once `flush` returned.
+
+    Args:
+        bootstrap_servers: Where the broker is.
+        timeout_s: After this long without an acknowledgement publishing has failed.
+    """
+
+    def __init__(self, bootstrap_servers: str, *, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._failed: KafkaError | None = None
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "client.id": "ropewalk-worker",
+                "enable.idempotence": True,
+                "acks": "all",
+                "compression.type": "zstd",
+                "compression.level": 1,
+                "linger.ms": 20,
+                "message.max.bytes": CLIENT_MESSAGE_BYTES,
+                "queue.buffering.max.kbytes": 4 * CLIENT_MESSAGE_BYTES // 1024,
+                "delivery.timeout.ms": int(timeout_s * 1000),
+                "on_delivery": self._delivered,
+            },
+            logger=log,
+        )
+
+    def _delivered(self, error: KafkaError | None, _message: Message) -> None:
+        if error is not None and self._failed is None:
+            self._failed = error
+
+    def send(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes]] = (),
+    ) -> None:
+        """Hand one record over; waits while the queue is full.
+
+        Raises:
+            PublishError: If a record before this one could not be delivered.
+        """
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, headers=list(headers))
+            except BufferError:
+                self._producer.poll(0.05)
+                self.check()
+            else:
+                return
+
+    def check(self) -> None:
+        """Take delivery reports in.
+
+        Raises:
+            PublishError: If a record could not be delivered.
+        """
+        self._producer.poll(0)
+        if self._failed is not None:
+            msg = (
+                f"an output could not be delivered: {self._failed.str()}; nothing is lost, a "
+                "restart replays it. Check the broker and ROPEWALK_BOOTSTRAP_SERVERS"
+            )
+            raise PublishError(msg)
+
+    def flush(self) -> None:
+        """Wait until everything sent is durable.
+
+        Raises:
+            PublishError: If something is not.
+        """
+        waiting = self._producer.flush(self._timeout_s)
+        self.check()
+        if waiting:
+            msg = f"{waiting} outputs were not acknowledged within {self._timeout_s:.0f} s"
+            raise PublishError(msg)
+
+
+def describe_topics(bootstrap_servers: str, names: Iterable[str]) -> dict[str, TopicState]:
+    """Partitions and settings of those of the topics that exist.
+
+    Raises:
+        WorkerError: If the broker does not answer.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers}, logger=log)
+    try:
+        found = admin.list_topics(timeout=10).topics
+        there = [name for name in names if name in found]
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in there]
+        futures = admin.describe_configs(resources, request_timeout=10)
+        configs = {resource.name: future.result() for resource, future in futures.items()}
+    except KafkaException as error:
+        raise unreachable(bootstrap_servers, error) from error
+    return {name: TopicState(len(found[name].partitions), _plain(configs[name])) for name in there}
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, str]:
+    return {name: entry.value for name, entry in config.items()}
+
+
+def unreachable(bootstrap_servers: str, error: KafkaException) -> WorkerError:
+    """The error a person meets when the broker does not answer."""
+    why = error.args[0].str() if error.args else str(error)
+    msg = (
+        f"no answer from Kafka at {bootstrap_servers} ({why}); is it running (`ropewalk up`), "
+        "and is ROPEWALK_BOOTSTRAP_SERVERS right?"
+    )
+    return WorkerError(msg)
+
+
+class LogReader:
+    """Reads offsets and short topics back, outside of any group."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "ropewalk-reader",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "fetch.message.max.bytes": CLIENT_MESSAGE_BYTES,
+                "fetch.max.bytes": CLIENT_MESSAGE_BYTES,
+                "receive.message.max.bytes": CLIENT_MESSAGE_BYTES + 1024 * 1024,
+            },
+            logger=log,
+        )
+
+    def __enter__(self) -> "LogReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset still there, and the next one to be written."""
+        try:
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=10
+            )
+        except KafkaException as error:
+            raise unreachable(self._bootstrap_servers, error) from error
+        return int(low), int(high)
+
+    def records(self, topic: str, partition: int) -> Iterator[Message]:
+        """The records of a partition, from its begin to its end as of now."""
+        low, high = self.bounds(topic, partition)
+        if high <= low:
+            return
+        self._consumer.assign([TopicPartition(topic, partition, low)])
+        position = low
+        while position < high:
+            # A long timeout would be waited out at the end of a partition.
+            for message in self._consumer.consume(1000, 0.05):
+                if message.error():
+                    raise unreachable(self._bootstrap_servers, KafkaException(message.error()))
+                yield message
+            at = self._consumer.position([TopicPartition(topic, partition)])[0].offset
+            position = max(position, at)
+        self._consumer.unassign()
+
+
+def progress_records(
+    reader: LogReader, partition: int
+) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Key and value of every account record of a partition."""
+    for message in reader.records(PROGRESS.name, partition):
+        yield message.key(), message.value()
