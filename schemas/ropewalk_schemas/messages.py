@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ropewalk_schemas.encoding import canonical_json, parse_json
 from ropewalk_schemas.fields import Contract, Json, Name, Text
+from ropewalk_schemas.prechecks import is_too_deep
 
 DIGEST_BYTES = 16
 
@@ -56,7 +57,7 @@ def canonical_message(message: Mapping[str, Any]) -> dict[str, Any]:
 
     Nulls and empty lists are dropped; a content of text parts only becomes plain text; other
     contents become `parts`; `reasoning_content` becomes `reasoning`; tool arguments given as an
-    object become text. Keys we do not know are kept.
+    object become text, and what a tool call lacks is empty. Keys we do not know are kept.
 
     >>> canonical_message({"content": [{"type": "text", "text": "Hi"}], "role": "user", "x": None})
     {'role': 'user', 'content': 'Hi'}
@@ -92,9 +93,9 @@ def _canonical_tool_call(call: Mapping[str, Any]) -> dict[str, Any]:
     for moved in ("name", "arguments"):  # flat tool calls, as some frameworks log them
         if moved in kept and moved not in function:
             function[moved] = kept.pop(moved)
-    arguments = function.get("arguments", "")
-    if not isinstance(arguments, str):
-        function["arguments"] = canonical_json(arguments).decode()
+    function = {"name": "", "arguments": ""} | {k: v for k, v in function.items() if v is not None}
+    if not isinstance(function["arguments"], str):
+        function["arguments"] = canonical_json(function["arguments"]).decode()
     kept.setdefault("type", "function")
     return kept | {"function": function}
 
@@ -112,7 +113,14 @@ def message_digest(message: Mapping[str, Any]) -> bytes:
 
 
 def _comparable_tool_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    function = dict(call["function"])
-    # A model may write arguments that are not JSON: those count as written.
-    function["arguments"] = parse_json(function["arguments"], otherwise=function["arguments"])
+    function = {k: v for k, v in call["function"].items() if v is not None}
+    function["arguments"] = _comparable_arguments(function["arguments"])
     return {k: v for k, v in call.items() if v is not None} | {"function": function}
+
+
+def _comparable_arguments(written: str) -> Any:
+    """What a model wrote as parsed; what is no JSON object, or a bottomless one, as written."""
+    if is_too_deep(written.encode(errors="replace")):
+        return written
+    parsed = parse_json(written)
+    return parsed if isinstance(parsed, dict) else written

@@ -10,7 +10,8 @@ from ropewalk_schemas.reasons import Reason
 MAX_DEPTH = 64
 
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and content with a string that never ends: linear whatever it is given.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _CONSTANT = re.compile(rb"NaN|Infinity")
 
@@ -24,9 +25,14 @@ def check_nul_and_depth(value: bytes) -> None:
     if b"\\u0000" in value and _NUL_ESCAPE.search(value):
         detail = "a text holds the NUL character (\\u0000)"
         raise DecodeError("nul", detail)
-    if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
+    if is_too_deep(value):
         detail = f"objects and lists are nested more than {MAX_DEPTH} deep"
         raise DecodeError("too_deep", detail)
+
+
+def is_too_deep(value: bytes) -> bool:
+    """Whether objects and lists are nested more than 64 deep."""
+    return value.count(b"{") + value.count(b"[") > MAX_DEPTH and _depth(value) > MAX_DEPTH
 
 
 def _depth(value: bytes) -> int:

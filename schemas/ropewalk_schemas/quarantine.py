@@ -7,10 +7,10 @@ lost to an encoding and a replay sends exactly what came.
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
 
-from ropewalk_schemas.encoding import parse_json, to_json
+from ropewalk_schemas.encoding import to_json
 from ropewalk_schemas.errors import DecodeError
+from ropewalk_schemas.fields import Contract
 from ropewalk_schemas.reasons import Reason
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -44,21 +44,28 @@ class Quarantined:
 
     def to_headers(self) -> list[tuple[str, bytes]]:
         """Everything but key and value, as headers of the quarantine record."""
-        original = [[k, None if v is None else b64encode(v).decode()] for k, v in self.headers]
-        account = {
-            "topic": self.topic,
-            "partition": self.partition,
-            "offset": self.offset,
-            "reason": self.reason,
-            "detail": self.detail,
-            "stage": self.stage,
-            "quarantined_by": self.quarantined_by,
-            "trajectory_id": self.trajectory_id,
-            "broker_ms": self.broker_ms,
-            "quarantined_ms": self.quarantined_ms,
-            "headers": original,
-        }
-        return [("ropewalk", b"quarantined"), ("account", to_json(account))]
+        told = {name: getattr(self, name) for name in _TOLD}
+        original = [(k, None if v is None else b64encode(v).decode()) for k, v in self.headers]
+        return [("ropewalk", b"quarantined"), ("account", to_json(told | {"headers": original}))]
+
+
+class QuarantineAccount(Contract):
+    """The `account` header of a quarantine record; original header values are base64."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: Reason
+    detail: str
+    stage: str
+    quarantined_by: str
+    trajectory_id: str | None = None
+    broker_ms: int
+    quarantined_ms: int
+    headers: list[tuple[str, str | None]]
+
+
+_TOLD = [name for name in QuarantineAccount.model_fields if name != "headers"]
 
 
 def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> Quarantined:
@@ -67,10 +74,11 @@ def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> Qua
     Raises:
         DecodeError: If the headers are not what `Quarantined.to_headers` writes.
     """
-    account = parse_json(dict(headers).get("account") or b"")
-    if not isinstance(account, dict) or account.get("reason") not in get_args(Reason):
-        detail = "the record has no `account` header, so it was not written by Ropewalk"
-        raise DecodeError("invalid", detail)
-    original = account.pop("headers")
-    decoded = [(k, None if v is None else b64decode(v)) for k, v in original]
-    return Quarantined(key=key, value=value, headers=decoded, **account)
+    try:
+        account = QuarantineAccount.model_validate_json(dict(headers).get("account") or b"")
+        original = [(k, None if v is None else b64decode(v)) for k, v in account.headers]
+    except ValueError as error:
+        detail = f"the record's `account` header is not one Ropewalk writes: {error}"
+        raise DecodeError("invalid", detail) from error
+    told = {name: getattr(account, name) for name in _TOLD}
+    return Quarantined(key=key, value=value, headers=original, **told)
