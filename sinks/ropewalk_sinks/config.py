@@ -33,6 +33,7 @@ class SinkSettings(BaseSettings):
         topics: As JSON in the environment.
         accept_deleted_records: Go on at the log's start where retention deleted records before
             they were stored, instead of stopping. What was deleted stays missing.
+        session_timeout_ms: After this silence of a process its partitions go to another.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
@@ -40,6 +41,7 @@ class SinkSettings(BaseSettings):
     bootstrap_servers: str
     topics: Topics = Topics()
     accept_deleted_records: bool = False
+    session_timeout_ms: Annotated[int, Field(ge=6_000, le=300_000)] = 10_000
 
     @classmethod
     def load(cls, **given: Any) -> Self:

@@ -95,10 +95,16 @@ def _read_progress(record: SourceRecord) -> Progress | None:
 def _read_quarantined(record: SourceRecord) -> Quarantined:
     try:
         return from_record(record.key, record.value, record.headers)
-    except (DecodeError, ValueError, TypeError, KeyError) as error:
-        detail = error.detail if isinstance(error, DecodeError) else f"bad account: {error}"
-        refusal = Refusal("invalid", f"a record of the quarantine topic is unreadable: {detail}")
-        return quarantined(record, refusal, stage="quarantine", by="sink")
+    except DecodeError as error:
+        return unreadable(record, error.detail)
+    except (ValueError, TypeError, KeyError) as error:
+        return unreadable(record, f"its account is broken: {error}")
+
+
+def unreadable(record: SourceRecord, detail: str) -> Quarantined:
+    """A record of the quarantine topic as an account of itself, under its own offset."""
+    refusal = Refusal("invalid", f"a record of the quarantine topic is unreadable: {detail}")
+    return quarantined(record, refusal, stage="quarantine", by="sink")
 
 
 def quarantined(record: SourceRecord, refusal: Refusal, *, stage: str, by: str) -> Quarantined:

@@ -1,0 +1,80 @@
+"""What the Postgres sink holds, streamed row by row, for those who check it."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, NamedTuple
+
+from ropewalk_sinks.postgres_connection import connect, in_our_words
+from ropewalk_sinks.sql import query
+
+_ROWS_PER_FETCH = 10_000
+
+
+class StoredPart(NamedTuple):
+    """Identity and content of a stored part."""
+
+    trajectory_id: str
+    part: int
+    content_hash: str
+    source_partition: int
+    n_events: int
+
+
+class StoredReward(NamedTuple):
+    """A stored ledger entry and its place in `agent-events`."""
+
+    reward_id: str
+    trajectory_id: str
+    value: float
+    source_partition: int
+    source_offset: int
+
+
+class StoredRefusal(NamedTuple):
+    """The place of a refused record in the topic that held it, and why it was refused."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+
+
+class StoredOffset(NamedTuple):
+    """Where a sink goes on in a partition."""
+
+    sink: str
+    topic: str
+    partition: int
+    next_offset: int
+
+
+def stored_parts(dsn: str) -> Iterator[StoredPart]:
+    """All parts, in no order."""
+    return map(StoredPart._make, _stream(dsn, "stored_parts"))
+
+
+def stored_rewards(dsn: str) -> Iterator[StoredReward]:
+    """All ledger entries, in no order."""
+    return map(StoredReward._make, _stream(dsn, "stored_rewards"))
+
+
+def stored_quarantine(dsn: str) -> Iterator[StoredRefusal]:
+    """All refused records, in no order."""
+    return map(StoredRefusal._make, _stream(dsn, "stored_quarantine"))
+
+
+def stored_offsets(dsn: str) -> Iterator[StoredOffset]:
+    """Where each sink goes on, by sink, topic and partition."""
+    return map(StoredOffset._make, _stream(dsn, "stored_offsets"))
+
+
+def _stream(dsn: str, name: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of a query by a server-side cursor, all of one snapshot."""
+    with (
+        in_our_words(dsn),
+        closing(connect(dsn)) as connection,
+        connection.transaction(),
+        connection.cursor(name=name) as cursor,
+    ):
+        cursor.itersize = _ROWS_PER_FETCH
+        yield from cursor.execute(query(name))

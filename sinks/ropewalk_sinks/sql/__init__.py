@@ -1,0 +1,44 @@
+"""The SQL the sink runs, as SQL: named queries and migrations, read once."""
+
+import re
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import NamedTuple
+
+_NAME = re.compile(rb"^-- (\w+) --$", re.MULTILINE)
+
+
+@cache
+def query(name: str) -> bytes:
+    """The text of a query of ``queries.sql``.
+
+    Raises:
+        KeyError: If there is none of this name.
+    """
+    return _queries()[name]
+
+
+@cache
+def _queries() -> dict[str, bytes]:
+    _, *blocks = _NAME.split((files(__name__) / "queries.sql").read_bytes())
+    names = (name.decode() for name in blocks[::2])
+    return dict(zip(names, (text.strip() for text in blocks[1::2]), strict=True))
+
+
+class Migration(NamedTuple):
+    """One step of the schema; `name` is its file's."""
+
+    name: str
+    text: bytes
+    checksum: str
+
+
+@cache
+def migrations() -> tuple[Migration, ...]:
+    """All migrations in the order they apply."""
+    found = []
+    for file in (files(__name__) / "migrations").iterdir():
+        text = file.read_bytes()
+        found.append(Migration(file.name, text, sha256(text).hexdigest()))
+    return tuple(sorted(found))
