@@ -188,6 +188,15 @@ def test_records_and_rows_survive_a_kill_of_both_servers(home: Path) -> None:
     assert said == [f"Nothing was running for {home}"]
 
 
+def test_an_up_right_behind_a_kill_does_not_take_the_dying_for_the_living(home: Path) -> None:
+    stack = up(home, quiet)
+    for _ in range(2):
+        for pid in stack.pids.values():
+            psutil.Process(pid).kill()
+        stack = up(home, quiet)
+        assert all(is_alive(psutil.Process(pid)) for pid in stack.pids.values())
+
+
 def test_postgres_is_durable_and_speaks_utf8_and_utc(home: Path) -> None:
     stack = up(home, quiet)
     with psycopg.connect(stack.postgres_dsn) as connection:

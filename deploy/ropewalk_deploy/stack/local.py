@@ -9,13 +9,14 @@ import psutil
 
 from ropewalk_deploy.stack import kafka, postgres
 from ropewalk_deploy.stack.choices import agreed_state, standing_notes
+from ropewalk_deploy.stack.errors import ServerError
 from ropewalk_deploy.stack.java import find_java
 from ropewalk_deploy.stack.locking import exclusive
 from ropewalk_deploy.stack.model import KAFKA, POSTGRES, Stack
 from ropewalk_deploy.stack.paths import Layout, create_home, layout_of
 from ropewalk_deploy.stack.ports import HOST
 from ropewalk_deploy.stack.postgres_data import Site, find_site, initialise, set_password
-from ropewalk_deploy.stack.processes import Daemon, Progress, find, stop
+from ropewalk_deploy.stack.processes import Daemon, Progress, find, is_alive, stop
 from ropewalk_deploy.stack.state import State, load_state, save_state
 
 STOP_WITHIN_S = {"Kafka": kafka.STOP_WITHIN_S, "Postgres": postgres.STOP_WITHIN_S}
@@ -99,7 +100,13 @@ def _up(layout: Layout, progress: Progress, java_home: Path | None) -> Stack:
         if site is None
         else postgres.start(layout, site, port=state.postgres_port, progress=progress),
     }
-    _await_answers(layout, state, processes)
+    try:
+        _await_answers(layout, state, processes)
+    except ServerError:
+        if all(is_alive(process) for process in running.values()):
+            raise
+        # What still ran when we looked was dying already: it has to be started after all.
+        return _up(layout, progress, java_home)
     pids = {name: process.pid for name, process in processes.items()}
     save_state(dataclasses.replace(state, pids=pids), layout.state_file)
     return _stack(layout, state, pids, notes=[*notes, *standing_notes(layout, state)])
