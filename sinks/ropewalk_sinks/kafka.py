@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka import TopicPartition as Assigned
@@ -23,6 +23,7 @@ from ropewalk_sinks.kafka_config import (
     consumer_config,
     producer_config,
 )
+from ropewalk_sinks.ownership import Ownership
 from ropewalk_sinks.sink import SourceRecord, TopicPartition
 from ropewalk_sinks.starting import deleted, start_offset
 
@@ -30,19 +31,6 @@ log = logging.getLogger(__name__)
 
 ANSWER_WITHIN_S = 10.0
 COMPLAIN_EVERY_S = 10.0
-
-
-class Ownership(Protocol):
-    """Who decides what owning partitions means; called while `TopicReader.poll` runs."""
-
-    def assigned(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """These partitions are ours now; gives the next offset to store of each."""
-
-    def revoked(self, partitions: Iterable[TopicPartition]) -> None:
-        """These go to another process as soon as this returns."""
-
-    def lost(self, partitions: Iterable[TopicPartition]) -> None:
-        """These belong to another process already."""
 
 
 def require_topics(bootstrap_servers: str, names: Iterable[str]) -> None:

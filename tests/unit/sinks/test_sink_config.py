@@ -1,0 +1,50 @@
+import pytest
+
+from ropewalk_schemas import topics
+from ropewalk_sinks.config import ParquetSettings, PostgresSettings, Topics
+from ropewalk_sinks.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _without_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BOOTSTRAP_SERVERS", "POSTGRES_DSN", "PARQUET_PATH", "TOPICS"):
+        monkeypatch.delenv(f"ROPEWALK_{name}", raising=False)
+
+
+def test_a_missing_setting_is_named_as_the_environment_spells_it() -> None:
+    with pytest.raises(ConfigError, match="ROPEWALK_POSTGRES_DSN is missing"):
+        PostgresSettings.load(bootstrap_servers="b:1")
+
+
+def test_a_wrong_setting_is_named_with_what_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROPEWALK_POSTGRES_BATCH_RECORDS", "none")
+    with pytest.raises(ConfigError, match=r"ROPEWALK_POSTGRES_BATCH_RECORDS.*'none'"):
+        PostgresSettings.load(bootstrap_servers="b:1", postgres_dsn="d")
+
+
+def test_topics_that_are_not_json_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROPEWALK_TOPICS", "trajectories")
+    with pytest.raises(ConfigError, match="not valid JSON"):
+        PostgresSettings.load(bootstrap_servers="b:1", postgres_dsn="d")
+
+
+def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROPEWALK_BOOTSTRAP_SERVERS", "environment:1")
+    settings = PostgresSettings.load(bootstrap_servers="given:1", postgres_dsn="d")
+    assert settings.bootstrap_servers == "given:1"
+    assert PostgresSettings.load(postgres_dsn="d").bootstrap_servers == "environment:1"
+
+
+def test_both_sinks_read_the_topics_of_the_table_and_only_postgres_reads_outcomes() -> None:
+    postgres = PostgresSettings.load(bootstrap_servers="b:1", postgres_dsn="d")
+    parquet = ParquetSettings.load(bootstrap_servers="b:1", parquet_path="p")
+    shared = [topics.TRAJECTORIES.name, topics.QUARANTINE.name, topics.PROGRESS.name]
+    assert parquet.subscription == shared
+    assert postgres.subscription == [*shared, topics.OUTCOMES.name]
+    assert postgres.group != parquet.group
+
+
+def test_topic_names_can_be_given() -> None:
+    renamed = Topics(trajectories="second-generation")
+    settings = ParquetSettings.load(bootstrap_servers="b", parquet_path="p", topics=renamed)
+    assert settings.subscription[0] == "second-generation"
