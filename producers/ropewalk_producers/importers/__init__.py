@@ -1,0 +1,1 @@
+"""Logs of other systems, sent as events through the recorder."""
