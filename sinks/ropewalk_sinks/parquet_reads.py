@@ -1,0 +1,78 @@
+"""What the Parquet datasets hold, streamed row by row, for those who check it."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.dataset as pads
+
+from ropewalk_sinks.arrow_schemas import SCHEMAS
+from ropewalk_sinks.parquet_commits import commit_files, committed_partitions, read_commit
+from ropewalk_sinks.parquet_layout import Layout
+from ropewalk_sinks.sink import TopicPartition
+
+
+class StoredPart(NamedTuple):
+    """A row of `trajectories`, by identity."""
+
+    trajectory_id: str
+    part: int
+    content_hash: str
+    source_partition: int
+    n_events: int
+
+
+class StoredReward(NamedTuple):
+    """A row of `rewards`."""
+
+    reward_id: str
+    trajectory_id: str
+    value: float
+    source_partition: int
+    source_offset: int
+
+
+class StoredRefusal(NamedTuple):
+    """A row of `quarantine`."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+
+
+def rows(files: Sequence[Path], dataset: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The named columns of a dataset's data files, row by row; in memory one batch at a time."""
+    source = pads.dataset([str(f) for f in files], schema=SCHEMAS[dataset], format="parquet")
+    for batch in source.to_batches(columns=list(columns), batch_readahead=1, fragment_readahead=1):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
+def stored_parts(path: Path) -> Iterator[StoredPart]:
+    """Every stored part below the Parquet path, duplicates (there should be none) included."""
+    return map(StoredPart._make, _all(path, "trajectories", StoredPart._fields))
+
+
+def stored_rewards(path: Path) -> Iterator[StoredReward]:
+    """Every stored ledger entry."""
+    return map(StoredReward._make, _all(path, "rewards", StoredReward._fields))
+
+
+def stored_quarantine(path: Path) -> Iterator[StoredRefusal]:
+    """Every stored refused record."""
+    return map(StoredRefusal._make, _all(path, "quarantine", StoredRefusal._fields))
+
+
+def stored_offsets(path: Path) -> dict[TopicPartition, int]:
+    """The next offset of every partition that has a commit.
+
+    Raises:
+        StorageError: If a commit file cannot be read.
+    """
+    layout = Layout(path)
+    newest = {at: commit_files(layout, at)[-1:] for at in committed_partitions(layout)}
+    return {at: read_commit(last).next_offset for at, files in newest.items() for last in files}
+
+
+def _all(path: Path, dataset: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    return rows(Layout(path).data_files(dataset), dataset, columns)
