@@ -1,43 +1,18 @@
 """The events of one trajectory by one writer: numbered and published under one lock."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from threading import RLock
 from typing import Any, NamedTuple
 
 from ropewalk_producers.deltas import DeltaLimits, PromptDeltas
 from ropewalk_producers.errors import UnrecordableError, UnsendableError
 from ropewalk_producers.events import Fields, Instant, instant
+from ropewalk_producers.identity import Identity
 from ropewalk_producers.ids import EventIds
 from ropewalk_producers.outlet import Outlet
-from ropewalk_producers.plain import plain
 from ropewalk_schemas.fields import SCHEMA_VERSION, parse_instant
 
 Build = Callable[[str], Fields]
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What every event of a trajectory says, as the agent gave it; it may be unusable."""
-
-    trajectory_id: str
-    agent_id: str
-    project: str
-    started_at: Instant
-    episode_id: str | None
-    source: dict[str, str]
-
-    def envelope(self) -> Fields:
-        """The constant fields of its events."""
-        given = {
-            "project": self.project,
-            "trajectory_id": self.trajectory_id,
-            "agent_id": self.agent_id,
-            "started_at": instant(self.started_at),
-            "episode_id": self.episode_id,
-            "source": self.source,
-        }
-        return {name: plain(value) for name, value in given.items() if value is not None}
 
 
 class Emitted(NamedTuple):
@@ -48,19 +23,16 @@ class Emitted(NamedTuple):
 
 
 class EventWriter:
-    """Gives each event its id and seq, in the order they are published; never raises.
-
-    Args:
-        follows: Whether another writer began the trajectory, so that this one only closes.
-    """
+    """Gives each event its id and seq, in the order they are published; never raises."""
 
     def __init__(
-        self, outlet: Outlet, identity: Identity, limits: DeltaLimits, *, writer: str, ids: EventIds
+        self, outlet: Outlet, identity: Identity, limits: DeltaLimits, ids: EventIds
     ) -> None:
         self.outlet = outlet
         self.identity = identity
+        self.trajectory_id = identity.told.trajectory_id
         self.ids = ids
-        self.writer = writer
+        self.writer = identity.writer
         self.lock = RLock()
         self.deltas = PromptDeltas(limits)
         self.n_events = 0
@@ -80,15 +52,15 @@ class EventWriter:
             event_id = ""
             try:
                 self._take_seq()
-                event_id = self.ids.event_id(self.identity.trajectory_id, self.writer, seq)
+                event_id = self.ids.event_id(self.trajectory_id, self.writer, seq)
                 wire = self._enveloped(event_type, event_id, seq, at)
                 wire.update(build(event_id))
-                key = self.identity.trajectory_id.encode()
+                key = self.trajectory_id.encode()
                 self.outlet.send(key, event_id, wire)
             except Exception as cause:
                 # Without this event the engine may not have what later deltas build on.
                 self.deltas.forget()
-                self.outlet.refuse(self.identity.trajectory_id, event_type, cause)
+                self.outlet.refuse(self.trajectory_id, event_type, cause)
                 return Emitted(event_id or self.outlet.new_id(), cause)
             return Emitted(event_id, None)
 

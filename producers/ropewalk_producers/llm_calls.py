@@ -14,6 +14,7 @@ from ropewalk_producers.events import (
     numbers,
     usage_fields,
 )
+from ropewalk_producers.identity import text
 from ropewalk_producers.plain import plain
 from ropewalk_schemas.encoding import to_json
 
@@ -43,7 +44,7 @@ class _Draft:
         self._model = model
         self._messages = messages
         self._given = given
-        self._thread = given.get("thread") or "main"
+        self._thread = "main"
         self._call_id = ""
         self._plan: Plan = WHOLE
         self._said: list[ChatMessage] = []
@@ -53,7 +54,9 @@ class _Draft:
         """The event's fields, as sent."""
         given = self._given
         check_options(given, CallOptions)
-        self._call_id = given.get("call_id") or event_id
+        given_id, thread = given.get("call_id"), given.get("thread")
+        self._call_id = event_id if given_id is None else text("call_id", given_id)
+        self._thread = "main" if thread is None else text("thread", thread)
         output = read_output(given.get("output"))
         out: Fields = {"call_id": self._call_id, "model": self._model}
         if self._messages is None:
@@ -61,6 +64,8 @@ class _Draft:
         else:
             out.update(self._prompt(output))
         out["output"] = [message.canonical for message in output]
+        if self._thread != "main":
+            out["thread"] = self._thread
         return out | _details(given)
 
     def accepted(self) -> None:
@@ -91,14 +96,12 @@ class _Draft:
 
 def _details(given: CallOptions) -> Fields:
     error = given.get("error")
-    thread = given.get("thread")
     arrays = {
         name: numbers(given.get(name))
         for name in ("prompt_token_ids", "output_token_ids", "output_logprobs")
         if given.get(name) is not None
     }
     return arrays | fields(
-        thread=None if thread == "main" else thread,
         response_id=given.get("response_id"),
         parent_call=given.get("parent_call"),
         purpose=given.get("purpose"),

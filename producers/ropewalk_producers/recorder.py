@@ -2,16 +2,16 @@
 
 import atexit
 import os
+from collections.abc import Callable
+from dataclasses import fields as fields_of
 from types import TracebackType
-from typing import Self, Unpack
-from uuid import UUID
+from typing import Any, Self, Unpack
 from weakref import WeakSet
 
 from ropewalk_producers.config import RecorderSettings
-from ropewalk_producers.continuation import Continuation
 from ropewalk_producers.counters import Counters, DeliveryReport
 from ropewalk_producers.deltas import DeltaLimits
-from ropewalk_producers.event_writer import EventWriter, Identity
+from ropewalk_producers.event_writer import EventWriter
 from ropewalk_producers.events import (
     Fields,
     RewardOptions,
@@ -19,8 +19,10 @@ from ropewalk_producers.events import (
     canonical_messages,
     check_options,
     fields,
+    instant,
     policy_fields,
 )
+from ropewalk_producers.identity import Continuation, Identity, continuation, text
 from ropewalk_producers.ids import EventIds, FreshIds, NewId, uuid7
 from ropewalk_producers.kafka import KafkaPublisher
 from ropewalk_producers.outlet import Clock, OnDelivery, Outlet, utc_now
@@ -29,6 +31,7 @@ from ropewalk_producers.rewards import RewardDraft, record_reward
 from ropewalk_producers.trajectory import Trajectory
 from ropewalk_schemas.events import RewardSource
 
+_TOLD = tuple(field.name for field in fields_of(Continuation))
 _MODES = ("episode", "continuous")
 
 
@@ -87,45 +90,37 @@ class Recorder:
             agent_id: Who acts.
             options: See `TrajectoryOptions`.
         """
-        new_id = self._outlet.new_id
-        given_id = options.get("trajectory_id")
-        started_at = options.get("started_at")
-        identity = Identity(
-            trajectory_id=str(given_id)
-            if isinstance(given_id, UUID)
-            else new_id()
-            if given_id is None
-            else given_id,
-            agent_id=agent_id,
-            project=options.get("project") or self.settings.project,
-            started_at=self._outlet.clock() if started_at is None else started_at,
-            episode_id=options.get("episode_id"),
-            source=self._source,
-        )
-        out = self._writer(identity, options.get("writer"), options.get("ids"))
+        now, own_id = self._outlet.clock(), self._outlet.new_id()
+
+        def described() -> Continuation:
+            return continuation(
+                trajectory_id=_given(options.get("trajectory_id"), own_id),
+                started_at=_given(options.get("started_at"), now),
+                agent_id=agent_id,
+                episode_id=options.get("episode_id"),
+                project=_given(options.get("project"), self.settings.project),
+            )
+
+        out = self._writer(described, options.get("writer"), options.get("ids"))
         trajectory = Trajectory(out, follows=False)
         mode = options.get("mode", "episode")
-        bare: Fields = {"mode": mode} if mode in _MODES else {}
+        bare: Fields = {"mode": mode} if type(mode) is str and mode in _MODES else {}
         trajectory.emit_start(lambda _: _started(options), bare)
         return trajectory
 
     def resume(
         self,
-        continuation: Continuation,
+        told: Continuation,
         *,
         writer: str | None = None,
         ids: EventIds | None = None,
     ) -> Trajectory:
         """Go on with a trajectory as another writer; leaving its block closes that writer."""
-        identity = Identity(
-            trajectory_id=getattr(continuation, "trajectory_id", ""),
-            agent_id=getattr(continuation, "agent_id", ""),
-            project=getattr(continuation, "project", ""),
-            started_at=getattr(continuation, "started_at", ""),
-            episode_id=getattr(continuation, "episode_id", None),
-            source=self._source,
-        )
-        return Trajectory(self._writer(identity, writer, ids), follows=True)
+
+        def described() -> Continuation:
+            return continuation(**{name: getattr(told, name) for name in _TOLD})
+
+        return Trajectory(self._writer(described, writer, ids), follows=True)
 
     def reward(
         self,
@@ -138,7 +133,7 @@ class Recorder:
         **options: Unpack[RewardOptions],
     ) -> str:
         """Record a ledger entry of any trajectory, at any time; returns its reward_id."""
-        project = project or self.settings.project
+        project = _given(project, self.settings.project)
         draft = RewardDraft(project, trajectory_id, name, value, source, options)
         return record_reward(self._outlet, draft, self._outlet.new_id)
 
@@ -165,15 +160,19 @@ class Recorder:
         for writer in list(self._writers):
             writer.become_fresh()
 
-    def _writer(self, identity: Identity, writer: str | None, ids: EventIds | None) -> EventWriter:
+    def _writer(
+        self, described: Callable[[], Continuation], writer: str | None, ids: EventIds | None
+    ) -> EventWriter:
         new_id = self._outlet.new_id
-        out = EventWriter(
-            self._outlet,
-            identity,
-            self._limits,
-            writer=writer or new_id(),
-            ids=ids or FreshIds(new_id),
-        )
+        own_id = new_id()
+        try:
+            writer = text("writer", _given(writer, own_id))
+            identity = Identity(described(), writer, self._source)
+        except Exception as cause:
+            now = instant(self._outlet.clock())
+            nobody = Continuation(new_id(), now, "", None, self.settings.project)
+            identity = Identity(nobody, own_id, self._source, unusable=cause)
+        out = EventWriter(self._outlet, identity, self._limits, _given(ids, FreshIds(new_id)))
         self._writers.add(out)
         return out
 
@@ -187,6 +186,10 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _given(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value
 
 
 def _started(options: TrajectoryOptions) -> Fields:

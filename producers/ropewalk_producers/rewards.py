@@ -2,20 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from ropewalk_producers.events import (
-    Fields,
-    Instant,
-    RewardOptions,
-    check_options,
-    fields,
-    instant,
-)
+from ropewalk_producers.events import Fields, Instant, RewardOptions, check_options, fields, instant
+from ropewalk_producers.identity import text
 from ropewalk_producers.outlet import Outlet
 from ropewalk_schemas.events import RewardSource
 from ropewalk_schemas.fields import SCHEMA_VERSION
 
-_HEADER = frozenset({"reward_id", "at"})
+Send = Callable[[Any], None]
+_NOT_DETAILS = frozenset({"reward_id", "at"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +25,12 @@ class RewardDraft:
     source: RewardSource
     options: RewardOptions
 
-    def wire(self, reward_id: str, at: Instant) -> Fields:
-        """The event as sent."""
+    def wire(self, reward_id: str, at: Instant, target_event_id: Any) -> Fields:
+        """The event as sent; `target_event_id` is the step it is for, if any."""
         check_options(self.options, RewardOptions)
-        details = {name: value for name, value in self.options.items() if name not in _HEADER}
+        details: Fields = {k: v for k, v in self.options.items() if k not in _NOT_DETAILS}
+        if target_event_id is not None:
+            details["target_event_id"] = target_event_id
         return {
             "type": "reward",
             "schema_version": SCHEMA_VERSION,
@@ -44,18 +42,42 @@ class RewardDraft:
         }
 
 
-def record_reward(outlet: Outlet, draft: RewardDraft, new_id: Callable[[], str]) -> str:
+def at_once(send: Send) -> None:
+    """Send an entry for the trajectory."""
+    send(None)
+
+
+def record_reward(
+    outlet: Outlet,
+    draft: RewardDraft,
+    new_id: Callable[[], str],
+    once: Callable[[Send], None] = at_once,
+) -> str:
     """Publish an entry; never raises.
+
+    Args:
+        outlet: Where to.
+        draft: What.
+        new_id: Names it, unless it has a name.
+        once: Calls what it is given, with the event_id of the step the entry is for.
 
     Returns:
         Its id, to be superseded by.
     """
-    reward_id = draft.options.get("reward_id") or ""
     try:
-        reward_id = reward_id or new_id()
-        at = draft.options.get("at")
-        wire = draft.wire(reward_id, outlet.clock() if at is None else at)
-        outlet.send(draft.trajectory_id.encode(), reward_id, wire)
+        given_id, given_at = draft.options.get("reward_id"), draft.options.get("at")
+        reward_id = new_id() if given_id is None else given_id
+        at = outlet.clock() if given_at is None else given_at
     except Exception as cause:
         outlet.refuse(draft.trajectory_id, "reward", cause)
-    return reward_id or outlet.new_id()
+        return outlet.new_id()
+
+    def send(target_event_id: Any) -> None:
+        try:
+            key = text("trajectory_id", draft.trajectory_id).encode()
+            outlet.send(key, reward_id, draft.wire(reward_id, at, target_event_id))
+        except Exception as cause:
+            outlet.refuse(draft.trajectory_id, "reward", cause)
+
+    once(send)
+    return reward_id

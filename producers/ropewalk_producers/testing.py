@@ -24,14 +24,14 @@ class MemoryPublisher:
     """A `Publisher` whose log is `records`, acknowledged at once.
 
     Args:
-        capacity: Events that may wait; more are refused.
+        capacity: Events that may wait; more are refused. May be set later.
         reachable: Whether the broker answers; while it does not, events wait. May be set later.
     """
 
     def __init__(self, *, capacity: int = 100_000, reachable: bool = True) -> None:
         self.records: list[Record] = []
         self.reachable = reachable
-        self._capacity = capacity
+        self.capacity = capacity
         self._waiting: list[tuple[Record, str]] = []
         self._offsets: dict[int, int] = {}
         self._closed = False
@@ -47,7 +47,7 @@ class MemoryPublisher:
             if self._closed:
                 message = "the publisher is closed"
                 raise UnsendableError(message)
-            if len(self._waiting) >= self._capacity:
+            if len(self._waiting) >= self.capacity:
                 message = "the queue is full; the broker is away or too slow"
                 raise QueueFullError(message)
             self._waiting.append((Record(key, value), event_id))
@@ -74,7 +74,7 @@ class MemoryPublisher:
 
     def reopened(self) -> Self:
         """An empty one: a forked child's memory is its own."""
-        return type(self)(capacity=self._capacity, reachable=self.reachable)
+        return type(self)(capacity=self.capacity, reachable=self.reachable)
 
     def _stored(self, record: Record, event_id: str) -> Delivery:
         partition = partition_of(record.key, AGENT_EVENTS.partitions)

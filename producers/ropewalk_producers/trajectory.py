@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from ropewalk_producers.block import Block
-from ropewalk_producers.continuation import Continuation, continuation_of
 from ropewalk_producers.errors import UnrecordableError, described
 from ropewalk_producers.event_writer import Build, Emitted, EventWriter
 from ropewalk_producers.events import (
@@ -19,8 +18,9 @@ from ropewalk_producers.events import (
     check_options,
     fields,
 )
+from ropewalk_producers.identity import Continuation, text
 from ropewalk_producers.llm_calls import record_call
-from ropewalk_producers.rewards import RewardDraft, record_reward
+from ropewalk_producers.rewards import RewardDraft, Send, record_reward
 from ropewalk_producers.step import Step
 from ropewalk_schemas.events import RewardSource, Status
 
@@ -32,8 +32,8 @@ class Trajectory(Block):
     """Records one trajectory by one writer; never blocks, never raises into the agent.
 
     As a context manager it ends when the block does: ``completed``, or ``failed`` with the
-    exception kept when one passes through. A resumed, detached or forked trajectory is closed
-    instead: this writer has finished, the trajectory has not.
+    exception kept when one passes through. A resumed or forked trajectory is closed instead: this
+    writer has finished, the trajectory has not.
 
     Threads and tasks may share it. In a forked child it goes on as another writer.
     """
@@ -41,6 +41,7 @@ class Trajectory(Block):
     def __init__(self, out: EventWriter, *, follows: bool) -> None:
         self._out = out
         self._closes = follows
+        self._detached = False
         self._handed_to: dict[str, None] = {}
         self._steps: dict[Step, None] = {}
         self._n_rewards: dict[str, int] = {}
@@ -48,7 +49,7 @@ class Trajectory(Block):
     @property
     def trajectory_id(self) -> str:
         """Its id, also the key of its events."""
-        return self._out.identity.trajectory_id
+        return self._out.trajectory_id
 
     @property
     def writer(self) -> str:
@@ -63,7 +64,7 @@ class Trajectory(Block):
     @property
     def continuation(self) -> Continuation:
         """What `Recorder.resume` needs, for a writer beside this one."""
-        return continuation_of(self._out.identity)
+        return self._out.identity.told
 
     def step(
         self,
@@ -111,37 +112,32 @@ class Trajectory(Block):
         Returns:
             Its reward_id.
         """
-        identity = self._out.identity
-        if isinstance(target, str):
-            options["target_event_id"] = target
-        draft = RewardDraft(identity.project, self.trajectory_id, name, value, source, options)
-        if not isinstance(target, Step):
-            return record_reward(self._out.outlet, draft, lambda: self._reward_id(name))
-        try:
-            options.setdefault("at", self._out.outlet.clock())
-            reward_id = options.get("reward_id") or self._reward_id(name)
-        except Exception as cause:
-            self._out.outlet.refuse(self.trajectory_id, "reward", cause)
-            return self._out.outlet.new_id()
+        told = self.continuation
+        draft = RewardDraft(told.project, told.trajectory_id, name, value, source, options)
 
-        def send(event_id: str) -> None:
-            options["target_event_id"] = event_id
-            record_reward(self._out.outlet, draft, lambda: reward_id)
+        def once(send: Send) -> None:
+            if issubclass(type(target), Step):
+                target.once_sent(send)  # type: ignore[union-attr] # a Step, see above
+            else:
+                send(target)
 
-        target.once_sent(send)
-        return reward_id
+        return record_reward(self._out.outlet, draft, lambda: self._reward_id(name), once)
 
     def hand_to(self, writer: str) -> None:
         """Name a writer that goes on beside or after this one: its events are waited for."""
-        if isinstance(writer, str) and 1 <= len(writer) <= _MAX_ID_CHARS:
-            self._handed_to[writer] = None
-        else:
-            cause = UnrecordableError(f"{type(writer).__name__} is no writer's id")
+        try:
+            self._handed_to[_writer_id(writer)] = None
+        except Exception as cause:
             self._out.outlet.refuse(self.trajectory_id, "hand_to", cause)
 
     def detach(self) -> Continuation:
-        """Leave the trajectory open: the block then only closes this writer."""
-        self._closes = True
+        """Leave the trajectory open for another process.
+
+        The block then ends without a word, as if this process had died; when `hand_to` was
+        called, by closing this writer. Without either, call `close` before a planned restart:
+        only a closed writer's events are known to be complete.
+        """
+        self._detached = True
         return self.continuation
 
     def end(self, status: Status = "completed", **options: Unpack[EndOptions]) -> None:
@@ -159,7 +155,7 @@ class Trajectory(Block):
                 handed_to=self._handed(options.get("handed_to") or ()),
             )
 
-        known = status if isinstance(status, str) and status in _STATUSES else "failed"
+        known = status if type(status) is str and status in _STATUSES else "failed"
         self._finish("trajectory_ended", told, {"status": known}, options.get("at"))
 
     def close(self, handed_to: Iterable[str] = (), *, at: Instant | None = None) -> None:
@@ -168,7 +164,7 @@ class Trajectory(Block):
 
     def emit_start(self, build: Build, bare: Fields) -> None:
         """Publish the beginning; `build` gives its own fields."""
-        started_at = self._out.identity.started_at
+        started_at = self.continuation.started_at
         self._out.emit_or_bare("trajectory_started", build, lambda _: bare, at=started_at)
 
     def emit_decision(self, build: Build, *, at: Instant | None) -> Emitted:
@@ -207,11 +203,19 @@ class Trajectory(Block):
         return self._out.ids.reward_id(self.trajectory_id, name, n)
 
     def _leave(self, error: BaseException | None) -> None:
-        if self._out.over:
+        if self._out.over or (self._detached and not self._handed_to):
             return
-        if self._closes or self._out.forked:
+        if self._closes or self._detached or self._out.forked:
             self.close()
         elif error is None:
             self.end()
         else:
             self.end("failed", error=error)
+
+
+def _writer_id(writer: object) -> str:
+    given = text("a writer's id", writer)
+    if not 1 <= len(given) <= _MAX_ID_CHARS:
+        message = f"a writer's id has {len(given)} characters; it must have 1 to {_MAX_ID_CHARS}"
+        raise UnrecordableError(message)
+    return given
