@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
 
 import psycopg
 
@@ -18,7 +19,7 @@ from ropewalk_sinks.postgres_batch import (
     create_staging,
     next_offsets,
 )
-from ropewalk_sinks.postgres_connection import connect, in_our_words, one_line, place
+from ropewalk_sinks.postgres_connection import Connection, connect, in_our_words, one_line, place
 from ropewalk_sinks.postgres_migrations import require_migrations
 from ropewalk_sinks.sink import Refuse, SourceRecord, TopicPartition
 from ropewalk_sinks.sql import query
@@ -55,10 +56,7 @@ class PostgresSink:
             max_bytes=settings.postgres_batch_bytes,
             max_age_s=settings.postgres_batch_age_s,
         )
-        self._connection = connect(self._dsn)
-        with in_our_words(self._dsn):
-            require_migrations(self._connection, place(self._dsn))
-            create_staging(self._connection)
+        self._connection = _ready_connection(self._dsn)
         self._writer = BatchWriter(self._connection, self.name)
         self._claimed: dict[TopicPartition, Claimed] = {}
         self._buffer: list[Incoming] = []
@@ -161,3 +159,13 @@ class PostgresSink:
         self.counts["duplicates"] += decided.duplicates
         self.counts["conflicts"] += decided.conflicts
         self.counts["refused"] += len(decided.refused)
+
+
+def _ready_connection(dsn: str) -> Connection:
+    """A connection to a migrated database, with this session's staging tables."""
+    with ExitStack() as on_failure, in_our_words(dsn):
+        connection = on_failure.enter_context(closing(connect(dsn)))
+        require_migrations(connection, place(dsn))
+        create_staging(connection)
+        on_failure.pop_all()
+        return connection

@@ -60,7 +60,8 @@ def test_months_are_of_the_window_in_utc_whatever_its_zone() -> None:
 def test_a_refused_record_with_nul_in_its_texts_can_be_stored_and_keeps_its_bytes() -> None:
     refused = Quarantined(
         topic="agent-events", partition=0, offset=1, key=b"a\0", value=b"\0",
-        headers=[("h\0", b"")], reason="nul", detail="a\0b", stage="assembler", quarantined_by="e", trajectory_id="t\0",
+        headers=[("h\0", b"")], reason="nul", detail="a\0b", stage="assembler",
+        quarantined_by="e", trajectory_id="t\0",
         broker_ms=1, quarantined_ms=2,
     )  # fmt: skip
     [row] = guarded_rows(Decided(quarantined=[Recorded(refused, 3)]))[QUARANTINE]
