@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from ropewalk_deploy.errors import CommandError
 from ropewalk_schemas.quarantine import Headers
@@ -79,6 +80,7 @@ class LogScanner:
                 "fetch.message.max.bytes": CLIENT_MESSAGE_BYTES,
                 "fetch.max.bytes": CLIENT_MESSAGE_BYTES,
                 "receive.message.max.bytes": CLIENT_MESSAGE_BYTES + 1024 * 1024,
+                "fetch.wait.max.ms": 50,
             },
             logger=log,
         )
@@ -123,6 +125,16 @@ class LogScanner:
             reader.close()
         return {at.partition: at.offset if at.offset >= 0 else None for at in found}
 
+    def offset_at(self, topic: str, partition: int, at_ms: int) -> int | None:
+        """The first offset written at or after a broker time; None if there is none."""
+        try:
+            found = self._consumer.offsets_for_times(
+                [TopicPartition(topic, partition, at_ms)], timeout=10
+            )
+        except KafkaException as error:
+            raise unreachable(self._bootstrap_servers, error) from error
+        return found[0].offset if found[0].offset >= 0 else None
+
     def records(
         self, topic: str, partition: int, start: int | None = None, end: int | None = None
     ) -> Iterator[LogRecord]:
@@ -137,8 +149,9 @@ class LogScanner:
             for message in self._consumer.consume(1000, 0.05):
                 if message.error():
                     raise unreachable(self._bootstrap_servers, KafkaException(message.error()))
-                if message.offset() < stop:
-                    yield _record(message)
+                record = _record(message)
+                if record.offset < stop:
+                    yield record
             at = self._consumer.position([TopicPartition(topic, partition)])[0].offset
             position = max(position, at)
         self._consumer.unassign()
@@ -150,9 +163,9 @@ def _record(message: Message) -> LogRecord:
         message.partition() or 0,
         message.offset() or 0,
         timestamp,
-        message.key(),  # type: ignore[arg-type] # bytes without a deserializer
-        message.value(),  # type: ignore[arg-type]
-        message.headers() or [],  # type: ignore[arg-type]
+        message.key(),
+        message.value(),
+        message.headers() or [],  # type: ignore[arg-type] # a list of pairs with bytes
     )
 
 

@@ -143,6 +143,7 @@ class LogReader:
                 "fetch.message.max.bytes": CLIENT_MESSAGE_BYTES,
                 "fetch.max.bytes": CLIENT_MESSAGE_BYTES,
                 "receive.message.max.bytes": CLIENT_MESSAGE_BYTES + 1024 * 1024,
+                "fetch.wait.max.ms": 50,
             },
             logger=log,
         )

@@ -1,0 +1,37 @@
+"""The `ropewalk` command."""
+
+import sys
+
+import click
+
+from ropewalk_deploy.commands import asking, demo, feeding, processes, stack, topics
+from ropewalk_deploy.commands.failures import KNOWN_ERRORS
+from ropewalk_deploy.logs import set_up_logging
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
+@click.version_option(package_name="ropewalk")
+@click.pass_context
+def cli(context: click.Context, *, log_json: bool) -> None:
+    """Turn the loose events of running agents into training data people trust."""
+    context.obj = {"log_json": log_json}
+    set_up_logging(context.invoked_subcommand or "ropewalk", as_json=log_json)
+
+
+for module in (stack, topics, processes, feeding, asking, demo):
+    for command in module.COMMANDS:
+        cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command; a known failure is one clear line and a non-zero exit status."""
+    try:
+        cli()
+    except KNOWN_ERRORS as error:
+        click.echo(f"ropewalk: {error}", err=True)
+        sys.exit(getattr(error, "exit_status", 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The logs against a simulator's truth ledger: every acknowledged event, one by one; pure."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from ropewalk_deploy.audit.accounts import Accounts, Place
+from ropewalk_deploy.audit.checks import MAX_IDS, Check
+from ropewalk_deploy.simulation.ledger import Ledger, LedgerEvent
+from ropewalk_schemas.progress import Progress
+from ropewalk_schemas.topics import AGENT_EVENTS
+from ropewalk_schemas.trajectory import WriterSpan
+
+
+def check_ledger(
+    ledger: Ledger, accounts: Accounts, progress: Mapping[int, Progress]
+) -> list[Check]:
+    """Every acknowledged event has a fate, no event has two, every status is the sent one."""
+    spans = _spans(accounts)
+    fates: Counter[str] = Counter()
+    lost: list[str] = []
+    twice: list[str] = []
+    for event_id, event in ledger.events.items():
+        fate, n_parts = _fate(event, spans, accounts, progress)
+        if fate == "lost" and event.is_acknowledged:
+            lost.append(event_id)
+        if n_parts > 1:
+            twice.append(event_id)
+        if event.is_acknowledged:
+            fates[fate] += 1
+    n = len(ledger.acknowledged)
+    detail = ", ".join(f"{count:,} {fate}" for fate, count in sorted(fates.items()))
+    return [
+        _listed("ledger: acknowledged events are in the result", n, n - len(lost), lost, detail),
+        _listed("ledger: no event is in two parts", 0, len(twice), twice, ""),
+        _check_totals(ledger, accounts, spans),
+        _check_statuses(ledger, accounts, spans),
+    ]
+
+
+def _listed(name: str, expected: int, found: int, wrong: list[str], detail: str) -> Check:
+    return Check(
+        name, not wrong, expected, found, detail, wrong=wrong[:MAX_IDS], n_wrong=len(wrong)
+    )
+
+
+Spans = dict[tuple[str, str], list[tuple[int, WriterSpan]]]
+
+
+def _spans(accounts: Accounts) -> Spans:
+    """By (trajectory_id, writer): the spans of every part that sinks must hold."""
+    found: Spans = {}
+    held = accounts.stored_parts()
+    for key, content_hash in held.items():
+        part = next(p for p in accounts.parts[key] if p.content_hash == content_hash)
+        for span in part.writers:
+            found.setdefault((key.trajectory_id, span.writer), []).append((key.part, span))
+    return found
+
+
+def _fate(
+    event: LedgerEvent, spans: Spans, accounts: Accounts, progress: Mapping[int, Progress]
+) -> tuple[str, int]:
+    """What became of an event, and in how many parts it is."""
+    intent = event.intent
+    if intent.type == "reward":
+        found = intent.event_id in accounts.reward_ids
+        return ("ledger" if found else "lost"), 0
+    holding = _parts_holding(event, spans)
+    if holding:
+        return "assembled", len(holding)
+    places = [Place(AGENT_EVENTS.name, *place) for place in event.places]
+    if any(place in accounts.refused for place in places):
+        return "quarantined", 0
+    if any(_is_open(place, progress) for place in places):
+        return "open", 0
+    return "lost", 0
+
+
+def _parts_holding(event: LedgerEvent, spans: Spans) -> set[int]:
+    sent = event.intent
+    return {
+        part
+        for part, span in spans.get((sent.trajectory_id, sent.writer or ""), ())
+        if span.from_seq <= (sent.seq or 0) <= span.to_seq and sent.seq not in span.missing
+    }
+
+
+def _is_open(place: Place, progress: Mapping[int, Progress]) -> bool:
+    account = progress.get(place.partition)
+    return (
+        account is None
+        or (account.open_events > 0 and place.offset >= account.replay_offset)
+        or place.offset >= account.next_offset
+    )
+
+
+def _check_totals(ledger: Ledger, accounts: Accounts, spans: Spans) -> Check:
+    """Parts hold as many events as the ledger finds in them: nothing strange, nothing doubled."""
+    expected: Counter[str] = Counter()
+    for event in ledger.events.values():
+        expected[event.intent.trajectory_id] += len(_parts_holding(event, spans))
+    found: Counter[str] = Counter()
+    for key, content_hash in accounts.stored_parts().items():
+        if key.trajectory_id in ledger.opened:
+            part = next(p for p in accounts.parts[key] if p.content_hash == content_hash)
+            found[key.trajectory_id] += part.n_events
+    wrong = [
+        f"{i}: {found[i]} events, {expected[i]} sent" for i in found if found[i] != expected[i]
+    ]
+    name = "ledger: parts hold the events that were sent, each once"
+    return _listed(name, expected.total(), found.total(), wrong, "")
+
+
+def _check_statuses(ledger: Ledger, accounts: Accounts, spans: Spans) -> Check:
+    """The last part says the status that the trajectory's end said, where the end is in it."""
+    stored = {key.trajectory_id: seen[0].status for key, seen in accounts.parts.items()}
+    wrong = []
+    n = 0
+    for event in ledger.events.values():
+        sent = event.intent
+        if sent.type == "trajectory_ended" and _parts_holding(event, spans):
+            n += 1
+            if stored[sent.trajectory_id] != sent.status:
+                found = stored[sent.trajectory_id]
+                wrong.append(f"{sent.trajectory_id}: {found}, sent was {sent.status}")
+    return _listed("ledger: final statuses are the sent ones", n, n - len(wrong), wrong, "")

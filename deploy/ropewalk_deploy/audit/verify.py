@@ -1,0 +1,175 @@
+"""`ropewalk verify`: reads the logs and both sinks, and compares."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ropewalk_deploy.audit.accounts import Accounts, PartKey, Place
+from ropewalk_deploy.audit.checks import Check, check_counts, check_equation, check_sets
+from ropewalk_deploy.audit.readers import (
+    Ends,
+    Reading,
+    Share,
+    read_later,
+    read_logs,
+    wait_for_worker,
+    wait_until,
+)
+from ropewalk_deploy.audit.truth import check_ledger
+from ropewalk_deploy.config import Endpoints
+from ropewalk_deploy.kafka import LogScanner
+from ropewalk_deploy.simulation.ledger import read_ledger
+from ropewalk_sinks import parquet_reads, postgres_reads
+from ropewalk_sinks.parquet_checks import check_files
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What one sink holds, and where it goes on."""
+
+    sink: str
+    parts: Callable[[], Iterable[tuple[PartKey, str]]]
+    rewards: Callable[[], Iterable[tuple[str, tuple[str, float]]]]
+    refused: Callable[[], Iterable[tuple[Place, str]]]
+    offsets: Callable[[], Ends]
+
+
+def stores(places: Endpoints) -> list[Stored]:
+    """Both sinks."""
+    dsn, path = places.postgres_dsn, places.parquet_path
+    return [
+        Stored(
+            "postgres",
+            lambda: ((PartKey(p.trajectory_id, p.part), p.content_hash)
+                     for p in postgres_reads.stored_parts(dsn)),
+            lambda: ((r.reward_id, (r.trajectory_id, r.value))
+                     for r in postgres_reads.stored_rewards(dsn)),
+            lambda: ((Place(q.topic, q.partition, q.offset), q.reason)
+                     for q in postgres_reads.stored_quarantine(dsn)),
+            lambda: {(o.topic, o.partition): o.next_offset
+                     for o in postgres_reads.stored_offsets(dsn) if o.sink == "postgres"},
+        ),
+        Stored(
+            "parquet",
+            lambda: ((PartKey(p.trajectory_id, p.part), p.content_hash)
+                     for p in parquet_reads.stored_parts(path)),
+            lambda: ((r.reward_id, (r.trajectory_id, r.value))
+                     for r in parquet_reads.stored_rewards(path)),
+            lambda: ((Place(q.topic, q.partition, q.offset), q.reason)
+                     for q in parquet_reads.stored_quarantine(path)),
+            lambda: {(at.topic, at.partition): offset
+                     for at, offset in parquet_reads.stored_offsets(path).items()},
+        ),
+    ]  # fmt: skip
+
+
+def verify(
+    places: Endpoints, *, ledger: Path | None, timeout_s: float, share: Share
+) -> list[Check]:
+    """Everything that can be compared, compared.
+
+    Args:
+        places: Where the logs and sinks are.
+        ledger: A simulator's truth ledger.
+        timeout_s: How long the worker and the sinks may take to catch up.
+        share: Told the share of the logs that is read.
+    """
+    with LogScanner(places.bootstrap_servers) as scanner:
+        behind = wait_for_worker(scanner, timeout_s=timeout_s)
+        checks = [_caught_up("worker", len(behind), str(behind))]
+        reading = read_logs(scanner, share)
+        for partition, span in sorted(reading.spans.items()):
+            checks.append(check_equation(partition, span))
+            if reading.log_starts[partition] == 0:
+                checks += check_counts(partition, span, reading.accounts)
+        checks.append(_decodable(reading.accounts))
+        for stored in stores(places):
+            checks += _check_store(stored, reading, scanner, timeout_s)
+    checks.append(_files_check(places.parquet_path))
+    if ledger is not None:
+        progress = {p: span.after for p, span in reading.spans.items()}
+        checks += check_ledger(read_ledger(ledger), reading.accounts, progress)
+    return checks
+
+
+def _caught_up(who: str, n_behind: int, detail: str) -> Check:
+    return Check(
+        name=f"{who} has caught up",
+        ok=n_behind == 0,
+        expected=0,
+        found=n_behind,
+        detail=f"behind (done, end): {detail}; is it running?" if n_behind else "",
+    )
+
+
+def _decodable(accounts: Accounts) -> Check:
+    wrong = ["/".join(map(str, place)) for place in accounts.undecodable]
+    return Check(
+        "every output can be read", not wrong, 0, len(wrong), wrong=wrong[:20], n_wrong=len(wrong)
+    )
+
+
+def _check_store(
+    stored: Stored, reading: Reading, scanner: LogScanner, timeout_s: float
+) -> list[Check]:
+    behind: dict[tuple[str, int], tuple[int, int]] = {}
+
+    def caught_up() -> bool:
+        offsets = stored.offsets()
+        behind.clear()
+        for at, end in reading.ends.items():
+            if offsets.get(at, 0) < end:
+                behind[at] = (offsets.get(at, 0), end)
+        return not behind
+
+    wait_until(caught_up, timeout_s=timeout_s)
+    parts, rewards, refused = list(stored.parts()), list(stored.rewards()), list(stored.refused())
+    later = read_later(scanner, reading.ends)
+    accounts = reading.accounts
+    wanted_rewards = _rewards(accounts)
+    wanted_refused = _reasons(accounts)
+    wanted_parts = accounts.stored_parts()
+    return [
+        _caught_up(f"sink {stored.sink}", len(behind), str(behind)),
+        check_sets(
+            f"{stored.sink}: trajectories",
+            wanted_parts,
+            _known(parts, wanted_parts, later.stored_parts()),
+        ),
+        check_sets(
+            f"{stored.sink}: rewards",
+            wanted_rewards,
+            _known(rewards, wanted_rewards, _rewards(later)),
+        ),
+        check_sets(
+            f"{stored.sink}: quarantine",
+            wanted_refused,
+            _known(refused, wanted_refused, _reasons(later)),
+        ),
+    ]
+
+
+def _rewards(accounts: Accounts) -> dict[str, tuple[str, float]]:
+    return {i: (row.trajectory_id, row.value) for i, row in accounts.reward_ids.items()}
+
+
+def _reasons(accounts: Accounts) -> dict[Place, str]:
+    return {place: refused.reason for place, refused in accounts.refused.items()}
+
+
+def _known(
+    found: Iterable[tuple[Key, object]], wanted: Mapping[Key, object], later: Mapping[Key, object]
+) -> list[tuple[Key, object]]:
+    """What was found, less what came into the log only after it was read."""
+    return [(key, content) for key, content in found if key in wanted or key not in later]
+
+
+def _files_check(path: Path) -> Check:
+    wrong = [str(problem) for problem in check_files(path)]
+    return Check(
+        "parquet: every committed file is there, unchanged, and no other",
+        not wrong, 0, len(wrong), wrong=wrong[:20], n_wrong=len(wrong),
+    )  # fmt: skip
