@@ -147,8 +147,11 @@ class Outlet:
     def _failing(self, problem: str, fatal: bool) -> None:
         if fatal:
             self._tally.add("fatal_errors")
+        event_error = self.last_error
         with contextlib.suppress(Exception):
             self._say(("failing", problem[:40]), problem)
+        if event_error and not fatal:  # reconnecting repeats itself; it must not hide an event
+            self.last_error = event_error
 
     def _say(self, kind: object, problem: str) -> None:
         self.last_error = problem

@@ -7,8 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from ropewalk_producers import Delivery, Recorder
 from ropewalk_schemas.codec import decode_event_with_models
 from ropewalk_schemas.events import LLMCall, Reward, TrajectoryEnded, TrajectoryStarted
@@ -48,9 +46,7 @@ def play(recorder: Recorder, trajectory_id: str, n_steps: int = 3) -> None:
 
 
 class RecorderContract:
-    @pytest.fixture
-    def site(self) -> RecorderSite:
-        raise NotImplementedError
+    """A suite over the fixture `site`, which the module that runs it has."""
 
     def test_everything_recorded_is_delivered_and_reported(self, site: RecorderSite) -> None:
         recorder = site.recorder()
@@ -65,7 +61,7 @@ class RecorderContract:
         assert kinds[-2:] == [Reward, TrajectoryEnded]
         assert isinstance(events[-1], TrajectoryEnded)
         assert events[-1].n_events == 8
-        assert [event.base_call for event in events if isinstance(event, LLMCall)][0] is None
+        assert next(event.base_call for event in events if isinstance(event, LLMCall)) is None
 
     def test_every_event_is_keyed_placed_and_ordered(self, site: RecorderSite) -> None:
         recorder = site.recorder()

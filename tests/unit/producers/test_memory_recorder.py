@@ -23,7 +23,10 @@ class MemorySite(RecorderSite):
         return [(key, value, partition_of(key, self.n_partitions)) for key, value in records]
 
 
+@pytest.fixture
+def site() -> MemorySite:
+    return MemorySite()
+
+
 class TestMemoryRecorder(RecorderContract):
-    @pytest.fixture
-    def site(self) -> MemorySite:
-        return MemorySite()
+    """The contract, on the double."""

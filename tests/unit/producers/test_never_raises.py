@@ -5,7 +5,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ropewalk_producers.testing import MemoryRecorder
+from ropewalk_producers.errors import UnsendableError
+from ropewalk_producers.events import CallOptions, TrajectoryOptions
+from ropewalk_producers.testing import MemoryPublisher, MemoryRecorder
 from ropewalk_schemas.codec import decode_event_with_models
 from ropewalk_schemas.topics import MAX_EVENT_BYTES
 
@@ -75,19 +77,15 @@ BAD = [
 def test_nothing_an_agent_gives_comes_back_at_it(which: int) -> None:
     bad = BAD[which]
     recorder = MemoryRecorder()
-    for name in ("trajectory_id", "episode_id", "project", "scenario", "policy", "goal", "seed",
-                 "group_key", "mode", "metadata", "messages", "started_at", "writer", "ids"):  # fmt: skip
-        with recorder.trajectory(agent_id="a", **{name: bad}) as t:  # type: ignore[arg-type]
+    for name in TrajectoryOptions.__annotations__:
+        with recorder.trajectory(agent_id="a", **{name: bad}) as t:
             t.llm_call(model="m", messages=[])
             t.reward("r", 1.0)
             assert isinstance(t.event_count, int)
             recorder.resume(t.detach()).close()
     with recorder.trajectory(agent_id=bad) as t:
-        for name in ("output", "call_id", "response_id", "tools", "parameters", "finish_reasons",
-                     "usage", "latency_ms", "cost_usd", "error", "purpose", "thread", "parent_call",
-                     "provider", "policy_version", "prompt_token_ids", "output_token_ids",
-                     "output_logprobs", "at"):  # fmt: skip
-            t.llm_call(model="m", messages=[{"role": "user"}], **{name: bad})  # type: ignore[arg-type]
+        for name in CallOptions.__annotations__:
+            t.llm_call(model="m", messages=[{"role": "user"}], **{name: bad})
         t.hand_to(bad)
     with recorder.trajectory(agent_id="a") as t:
         t.llm_call(model=bad, messages=bad)
@@ -141,6 +139,24 @@ def test_each_kind_of_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -
             t.llm_call(model="m", messages=5)
     assert recorder.counters.rejected == 10
     assert len(caplog.records) == 2
+
+
+class DeadPublisher(MemoryPublisher):
+    """A client that met an error it cannot get over."""
+
+    def publish(self, key: bytes, value: bytes, event_id: str) -> None:
+        self._listener.failing("Kafka: the producer was fenced", True)
+        message = "the producer was fenced"
+        raise UnsendableError(message)
+
+
+def test_a_fatal_error_of_the_client_is_counted_and_visible() -> None:
+    recorder = MemoryRecorder(publisher=DeadPublisher())
+    with recorder.trajectory(agent_id="a"):
+        pass
+    assert (recorder.counters.fatal_errors, recorder.counters.rejected) == (2, 2)
+    assert "fenced" in str(recorder.last_error)
+    assert not recorder.close().complete
 
 
 def test_an_unknown_option_is_refused_by_name() -> None:

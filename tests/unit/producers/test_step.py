@@ -72,14 +72,15 @@ def test_an_action_keeps_its_status(status: Any) -> None:
 
 def test_an_exception_fails_the_action_and_the_trajectory() -> None:
     recorder = MemoryRecorder()
-    with (
-        pytest.raises(ValueError, match="boom"),
-        recorder.trajectory(agent_id="a") as t,
-        t.step() as step,
-    ):
-        step.action("BUY")
-        message = "boom"
-        raise ValueError(message)
+
+    def act() -> None:
+        with recorder.trajectory(agent_id="a") as t, t.step() as step:
+            step.action("BUY")
+            message = "boom"
+            raise ValueError(message)
+
+    with pytest.raises(ValueError, match="boom"):
+        act()
     (decision,) = decisions(recorder)
     assert (decision.action.type, decision.action_status) == ("BUY", "failed")
     assert decision.error == "ValueError('boom')"
@@ -88,9 +89,8 @@ def test_an_exception_fails_the_action_and_the_trajectory() -> None:
 
 def test_an_exception_before_any_action_fails_the_step() -> None:
     recorder = MemoryRecorder()
-    with recorder.trajectory(agent_id="a") as t:
-        with pytest.raises(KeyboardInterrupt), t.step():
-            raise KeyboardInterrupt
+    with recorder.trajectory(agent_id="a") as t, pytest.raises(KeyboardInterrupt), t.step():
+        raise KeyboardInterrupt
     (decision,) = decisions(recorder)
     assert (decision.action.type, decision.action_status) == ("none", "failed")
     assert decision.error == "KeyboardInterrupt()"

@@ -134,15 +134,20 @@ def test_an_exception_fails_the_trajectory_and_passes_through() -> None:
 
 def test_an_explicit_end_is_the_only_one() -> None:
     recorder = MemoryRecorder()
-    with pytest.raises(KeyError), recorder.trajectory(agent_id="a") as t:
-        t.end(
-            "truncated",
-            termination="max_steps",
-            messages=[{"role": "user", "content": "bye"}],
-            metadata={"k": 1},
-            handed_to=["w2"],
-        )
-        raise KeyError
+
+    def act() -> None:
+        with recorder.trajectory(agent_id="a") as t:
+            t.end(
+                "truncated",
+                termination="max_steps",
+                messages=[{"role": "user", "content": "bye"}],
+                metadata={"k": 1},
+                handed_to=["w2"],
+            )
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        act()
     end = only(recorder, TrajectoryEnded)
     assert (end.status, end.termination, end.metadata) == ("truncated", "max_steps", {"k": 1})
     assert (end.messages[0].content, end.handed_to) == ("bye", ["w2"])
