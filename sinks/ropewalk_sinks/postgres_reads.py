@@ -68,6 +68,15 @@ def stored_offsets(dsn: str) -> Iterator[StoredOffset]:
     return map(StoredOffset._make, _stream(dsn, "stored_offsets"))
 
 
+def last_window(dsn: str) -> dict[str, Any] | None:
+    """The newest window and what is in it; None when nothing is stored yet."""
+    with in_our_words(dsn), closing(connect(dsn)) as connection:
+        cursor = connection.execute(query("last_window"))
+        row = cursor.fetchone()
+        names = [column.name for column in cursor.description or ()]
+    return None if row is None else dict(zip(names, row, strict=True))
+
+
 def _stream(dsn: str, name: str) -> Iterator[tuple[Any, ...]]:
     """Rows of a query by a server-side cursor, all of one snapshot."""
     with (

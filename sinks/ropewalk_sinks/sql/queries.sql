@@ -56,3 +56,13 @@ SELECT name, checksum FROM schema_migrations
 
 -- record_migration --
 INSERT INTO schema_migrations (name, checksum) VALUES (%(name)s, %(checksum)s)
+
+-- mark_replayed --
+UPDATE quarantine q SET replayed_at = now()
+FROM unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
+    AS sent (topic, partition, "offset")
+WHERE q.topic = sent.topic AND q.partition = sent.partition AND q."offset" = sent."offset"
+
+-- last_window --
+SELECT project, window_id, n_trajectories, n_complete, n_events, n_steps, n_llm_calls, mean_reward
+FROM windows ORDER BY window_start DESC, project LIMIT 1
