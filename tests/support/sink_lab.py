@@ -140,6 +140,7 @@ def open_lab(stack: Stack, unique: str, **changes: Any) -> Lab:
             "partitioner": "murmur2",
             "message.max.bytes": CLIENT_MESSAGE_BYTES,
             "linger.ms": 1,
+            "log_level": 2,  # it outlives the broker at the end of the session
         }
     )
     return Lab(PostgresSettings.load(**given | changes), producer, admin)

@@ -85,7 +85,7 @@ FROM (
                CASE WHEN NOT same_policy THEN 'several policy versions' END,
                CASE WHEN n_complete < size THEN 'incomplete members' END,
                CASE WHEN n_rewarded < size THEN 'members without a reward' END,
-               CASE WHEN size >= 2 AND reward_spread = 0 THEN 'all rewards are equal' END
+               CASE WHEN n_rewarded >= 2 AND reward_spread = 0 THEN 'all rewards are equal' END
            ], NULL) AS why_not
     FROM (
         SELECT t.project, t.scenario, t.group_key,
