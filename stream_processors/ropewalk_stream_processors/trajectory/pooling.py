@@ -5,11 +5,22 @@ Two messages are one when they agree in (digest, which occurrence inside their p
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from ropewalk_schemas.messages import Message
 from ropewalk_stream_processors.trajectory.prompts import Prompt
 
 MAIN = "main"
+
+
+class _Said(NamedTuple):
+    """A conversation: digests in order, and their positions in the pool."""
+
+    digests: tuple[bytes, ...]
+    positions: list[int]
+
+
+_NOTHING = _Said((), [])
 
 
 class MessagePool:
@@ -26,31 +37,52 @@ class MessagePool:
         self.messages: list[Message] = []
         self._texts = texts
         self._positions: dict[tuple[bytes, int], int] = {}
-        # What each thread has said so far, as far as it is known: an output whose prompt is
-        # not known counts its occurrence here.
-        self._said: dict[str, tuple[bytes, ...]] = {}
+        # What each thread has said so far, as far as it is known, and where that is pooled. An
+        # output whose prompt is not known counts its occurrence here; a prompt that extends it
+        # need not be looked up again, message by message.
+        self._said: dict[str, _Said] = {}
         self._main: list[int] = []  # the last known conversation of the main thread
         self._extends = True
         self._aside: set[int] = set()
 
     def say(self, digests: Sequence[bytes]) -> None:
         """Add messages of the main thread that no call produced: its opening or its closing."""
-        said = self._said.get(MAIN, ())
-        self._place(said, digests)
-        self._said[MAIN] = said + tuple(digests)
+        self._said[MAIN] = self._extend(self._said.get(MAIN, _NOTHING), digests)
 
     def call(self, thread: str, prompt: Prompt) -> tuple[list[int] | None, list[int]]:
         """Add a call; gives the positions of its input (None when not known) and its output."""
-        before = self._said.get(thread, ()) if prompt.input is None else prompt.input
-        inputs = None if prompt.input is None else self._place((), prompt.input)
-        output = self._place(before, prompt.output)
-        self._said[thread] = before + prompt.output
-        if inputs is not None and thread == MAIN:
-            self._extends &= inputs[: len(self._main)] == self._main
-            self._main = inputs + output
-        elif inputs is not None:
-            self._aside.update(inputs, output)
-        return inputs, output
+        said = self._said.get(thread, _NOTHING)
+        if prompt.input is not None:
+            n = len(said.digests)
+            begins = said if prompt.input[:n] == said.digests else _NOTHING
+            said = self._extend(begins, prompt.input[len(begins.digests) :])
+        after = self._said[thread] = self._extend(said, prompt.output)
+        output = after.positions[len(said.positions) :]
+        if prompt.input is None:
+            return None, output
+        if thread == MAIN:
+            self._extends &= said.positions[: len(self._main)] == self._main
+            self._main = after.positions
+        else:
+            self._aside.update(after.positions)
+        return said.positions, output
+
+    def _extend(self, said: _Said, digests: Sequence[bytes]) -> _Said:
+        """`said` and then `digests`; messages that are new are appended to the pool."""
+        if not digests:
+            return said
+        occurrences: dict[bytes, int] = {}
+        positions = said.positions.copy()
+        for digest in digests:
+            nth = occurrences.get(digest)
+            if nth is None:
+                nth = said.digests.count(digest)
+            occurrences[digest] = nth + 1
+            at = self._positions.setdefault((digest, nth), len(self.messages))
+            if at == len(self.messages):
+                self.messages.append(self._texts[digest])
+            positions.append(at)
+        return _Said(said.digests + tuple(digests), positions)
 
     def linear(self) -> bool:
         """Whether `messages` in order is the chat.
@@ -60,18 +92,3 @@ class MessagePool:
         """
         in_order = all(a < b for a, b in pairwise(self._main))
         return self._extends and in_order and self._aside <= set(self._main)
-
-    def _place(self, before: tuple[bytes, ...], digests: Sequence[bytes]) -> list[int]:
-        """Positions of `digests` said after `before`, new messages appended to the pool."""
-        occurrences: dict[bytes, int] = {}
-        positions = []
-        for digest in digests:
-            nth = occurrences.get(digest)
-            if nth is None:
-                nth = before.count(digest)
-            occurrences[digest] = nth + 1
-            at = self._positions.setdefault((digest, nth), len(self.messages))
-            if at == len(self.messages):
-                self.messages.append(self._texts[digest])
-            positions.append(at)
-        return positions

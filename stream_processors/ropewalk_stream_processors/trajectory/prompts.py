@@ -1,6 +1,6 @@
 """What each call was given and said, its delta chain resolved: digests, and the message of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 from ropewalk_schemas.codec import decode_for_assembly
@@ -49,6 +49,9 @@ class Prompts:
 
     def _base(self, call_id: str) -> Prompt | None:
         """The prompt of a base, its chain resolved from the full call on; None if not known."""
+        base = self._calls.get(call_id)
+        if base is not None and base.offset in self._known:
+            return self._known[base.offset]
         prompt: Prompt | None = None
         for link in reversed(chain(self._calls, call_id) or []):
             known = self._known.get(link.offset)
@@ -82,14 +85,16 @@ class Prompts:
         return tuple(found)
 
 
-def _plain(message: Message) -> Mapping[str, Any]:
-    shown: dict[str, Any] = {
-        "role": message.role,
-        "content": message.content,
-        "reasoning": message.reasoning,
-        "name": message.name,
-        "tool_call_id": message.tool_call_id,
-    }
+def _plain(message: Message) -> dict[str, Any]:
+    shown: dict[str, Any] = {"role": message.role}
+    if message.content is not None:
+        shown["content"] = message.content
+    if message.reasoning is not None:
+        shown["reasoning"] = message.reasoning
+    if message.name is not None:
+        shown["name"] = message.name
+    if message.tool_call_id is not None:
+        shown["tool_call_id"] = message.tool_call_id
     if message.tool_calls:
         shown["tool_calls"] = [
             {
