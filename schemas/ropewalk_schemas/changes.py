@@ -81,7 +81,7 @@ def _branches(schema: Schema, defs: Schema) -> dict[str, Schema]:
     if "type" not in schema:
         return {"constant" if {"const", "enum"} & set(schema) else ANYTHING: schema}
     tag = schema.get("properties", {}).get("type", {}).get("const")
-    return {f"object {tag}" if tag else schema["type"]: schema}
+    return {f"{schema['type']} {tag}" if tag else schema["type"]: schema}
 
 
 def _compare_branch(pair: _Pair) -> Iterator[str]:
@@ -135,13 +135,13 @@ def _fields(pair: _Pair) -> Iterator[str]:
         inner = pair.at(old[name], new[name], f".{name}")
         yield from _compare(inner)
         yield from _default(inner, name)
-    reads, writes = pair.strict_first(pair.old, pair.new)
-    for name in reads.get("required", ()):
-        if name not in writes.get("required", ()) and name in old | new:
-            if pair.reader == "new":
-                yield pair.says(f"field {name!r} is now required, and old documents may lack it")
-            elif name in new:
-                yield pair.says(f"field {name!r} is no longer required, but old readers need it")
+    was, now = set(pair.old.get("required", ())), set(pair.new.get("required", ()))
+    if pair.reader == "new":
+        for name in sorted(now - was):
+            yield pair.says(f"field {name!r} is now required, and old documents may lack it")
+    else:
+        for name in sorted((was - now) - (set(old) - set(new))):
+            yield pair.says(f"field {name!r} is no longer required, but old readers need it")
 
 
 def _default(pair: _Pair, name: str) -> Iterator[str]:

@@ -76,7 +76,9 @@ def from_record(key: bytes | None, value: bytes | None, headers: Headers) -> Qua
     """
     try:
         account = QuarantineAccount.model_validate_json(dict(headers).get("account") or b"")
-        original = [(k, None if v is None else b64decode(v)) for k, v in account.headers]
+        original = [
+            (k, None if v is None else b64decode(v, validate=True)) for k, v in account.headers
+        ]
     except ValueError as error:
         detail = f"the record's `account` header is not one Ropewalk writes: {error}"
         raise DecodeError("invalid", detail) from error
