@@ -18,6 +18,7 @@ MAX_FETCH_BYTES = 4 * 1024 * 1024  # a larger record still comes, alone
 class WorkerApp(faust.App):
     """A Faust app that owns the engines of its partitions."""
 
+    mundane_level = "debug"  # mode's own starting and stopping lines say nothing to an operator
     partitions: Partitions
 
 
@@ -68,9 +69,11 @@ def run_app(app: WorkerApp) -> None:
     """Run until a signal stops it; exits the process."""
     worker = faust.Worker(
         app,
+        quiet=True,
         loglevel=logging.WARNING,
         logging_config={"version": 1, "disable_existing_loggers": False},
         redirect_stdouts=False,
         override_logging=False,
     )
+    worker.spinner = None  # it writes control characters, also into files
     worker.execute_from_commandline()

@@ -28,6 +28,8 @@ POLL_S = 0.25
 class BatchConsumer(driver.Consumer):
     """Feeds whole batches to `app.partitions`, and commits their replay points."""
 
+    mundane_level = "debug"
+
     @property
     def _partitions(self) -> Partitions:
         partitions: Partitions = self.app.partitions  # type: ignore[attr-defined] # a WorkerApp
