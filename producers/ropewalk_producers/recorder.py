@@ -217,7 +217,8 @@ def _after_fork() -> None:
 
 def _at_exit() -> None:
     for recorder in list(_recorders):
-        recorder.close(recorder.settings.exit_timeout_s)
+        if recorder.counters.in_flight:
+            recorder.close(recorder.settings.exit_timeout_s)
 
 
 atexit.register(_at_exit)

@@ -220,24 +220,29 @@ messages = st.fixed_dictionaries(
     },
 )
 position = st.integers(0, 6)
+call = st.tuples(
+    st.just("call"),
+    st.sampled_from(["main", "main", "other"]),
+    st.lists(messages, max_size=1),
+    st.sampled_from([None, [], [{"strict": True}], [{"strict": 1}]]),
+    st.booleans(),
+)
 acts = st.one_of(
+    call,
+    call,
+    call,
+    st.tuples(st.just("say"), messages),
     st.tuples(st.just("say"), messages),
     st.tuples(st.just("edit"), position, content),
+    st.tuples(st.just("edit part"), position, leaf),
     st.tuples(st.just("cut"), position),
-    st.tuples(st.just("fork"), st.booleans()),
+    st.tuples(st.just("copy"), st.booleans()),
     st.tuples(st.just("lose"), st.booleans()),
-    st.tuples(
-        st.just("call"),
-        st.sampled_from(["main", "other"]),
-        st.lists(messages, max_size=2),
-        st.sampled_from([None, [], [{"strict": True}], [{"strict": 1}]]),
-        st.booleans(),
-    ),
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(acts, max_size=40))
+@given(st.lists(acts, min_size=15, max_size=40))
 def test_any_sequence_of_prompts_is_put_together_again(script: list[tuple[Any, ...]]) -> None:
     publisher = MemoryPublisher()
     recorder = MemoryRecorder(publisher=publisher)
@@ -250,9 +255,13 @@ def test_any_sequence_of_prompts_is_put_together_again(script: list[tuple[Any, .
             chat.append(rest[0])
         elif act == "edit" and chat:
             chat[rest[0] % len(chat)]["content"] = rest[1]
+        elif act == "edit part" and chat:
+            parts = chat[rest[0] % len(chat)].get("content")
+            if isinstance(parts, list) and parts:
+                parts[0]["value"] = rest[1]
         elif act == "cut":
             del chat[rest[0] :]
-        elif act == "fork":
+        elif act == "copy":
             chat = copy.deepcopy(chat) if rest[0] else chat[::-1]
         elif act == "lose":
             publisher.capacity = 0 if rest[0] else 100
