@@ -8,6 +8,7 @@ from pathlib import Path
 from ropewalk_producers.config import RecorderSettings
 from ropewalk_producers.counters import DeliveryReport
 from ropewalk_producers.importers import tau2, tau_bench
+from ropewalk_producers.importers.backpressure import Backpressure
 from ropewalk_producers.importers.files import default_run, read_json
 from ropewalk_producers.importers.logged import LogError, LoggedTrajectory
 from ropewalk_producers.importers.pacing import Pacing, merged
@@ -19,8 +20,6 @@ Parse = Callable[..., Iterable[LoggedTrajectory]]
 Progress = Callable[[int, int], None]
 """Told how many events were sent, of how many."""
 
-MAX_IN_FLIGHT = 5_000
-POLL_S = 0.005
 CLOSE_TIMEOUT_S = 60.0
 
 
@@ -65,13 +64,17 @@ def replay(
 
     Raises:
         LogError: If a file is not what `format` says, or two trajectories have the same id.
+        StalledError: If the broker acknowledges nothing.
     """
     trajectories = read_logs(files, format=format, run=run)
     recorder = recorder_for(format, recorder_settings)
     try:
         n_events = send(recorder, trajectories, speed=speed, progress=progress)
-    finally:
-        delivery = recorder.close(CLOSE_TIMEOUT_S)
+        Backpressure(recorder).drain()
+    except BaseException:
+        recorder.close(0)
+        raise
+    delivery = recorder.close(CLOSE_TIMEOUT_S)
     return ReplayReport(len(trajectories), n_events, delivery)
 
 
@@ -129,11 +132,11 @@ def send(
         return 0
     pacing = Pacing(speed, begin=min(t.started_at for t in trajectories))
     total = sum(2 + len(t.events) + (t.end.reward is not None) for t in trajectories)
+    backpressure = Backpressure(recorder)
     begun = time.monotonic()
     for at in merged([play(recorder, trajectory) for trajectory in trajectories]):
         time.sleep(pacing.wait_s(at, elapsed_s=time.monotonic() - begun))
-        while recorder.counters.in_flight > MAX_IN_FLIGHT:
-            time.sleep(POLL_S)
+        backpressure.hold()
         if recorder.counters.failed:
             break  # the log would have holes; replaying it later gives the same events again
         progress(recorder.counters.accepted, total)

@@ -1,0 +1,86 @@
+"""A publisher between the recorder and Kafka that keeps the ledger and sends duplicates."""
+
+from collections import deque
+from random import Random
+from typing import Self
+
+from ropewalk_deploy.simulation.ledger import LedgerWriter
+from ropewalk_deploy.simulation.ledger_lines import Ack, intent_of
+from ropewalk_producers.errors import QueueFullError, UnsendableError
+from ropewalk_producers.publisher import Delivery, Listener, Publisher
+
+MAX_DELAY_EVENTS = 50
+
+
+class WitnessedPublisher:
+    """Writes each event's intent before it is sent, and its acknowledgement after.
+
+    A `duplicates` fraction of events is sent a second time, byte for byte, up to 50 events later.
+    The recorder hears of the first copy only.
+    """
+
+    def __init__(
+        self, inner: Publisher, ledger: LedgerWriter, *, rng: Random, duplicates: float
+    ) -> None:
+        self._inner, self._ledger = inner, ledger
+        self._rng, self._duplicates = rng, duplicates
+        self._n_sent = 0
+        self._again: deque[tuple[int, bytes, bytes, str]] = deque()
+        # How often an event that is sent twice was heard of; its first copy is heard of first.
+        self._heard: dict[str, int] = {}
+        self._listener: Listener | None = None
+
+    def listen(self, listener: Listener) -> None:
+        """As `Publisher`."""
+        self._listener = listener
+        self._inner.listen(Listener(delivered=self._delivered, failing=listener.failing))
+
+    def publish(self, key: bytes, value: bytes, event_id: str) -> None:
+        """As `Publisher`."""
+        self._ledger.write(intent_of(value))
+        again = self._rng.random() < self._duplicates
+        if again:
+            self._heard[event_id] = 0
+        self._inner.publish(key, value, event_id)
+        self._n_sent += 1
+        if again:
+            due = self._n_sent + self._rng.randrange(MAX_DELAY_EVENTS)
+            self._again.append((due, key, value, event_id))
+        while self._again and self._again[0][0] <= self._n_sent:
+            self._send_again()
+
+    def _send_again(self) -> None:
+        _, key, value, event_id = self._again.popleft()
+        try:
+            self._inner.publish(key, value, event_id)
+        except (QueueFullError, UnsendableError):
+            return  # nobody waits for this copy
+
+    def flush(self, timeout: float) -> None:
+        """As `Publisher`."""
+        while self._again:
+            self._send_again()
+        self._inner.flush(timeout)
+
+    def close(self) -> None:
+        """As `Publisher`."""
+        self._inner.close()
+
+    def reopened(self) -> Self:
+        """Simulated processes are started afresh, never forked."""
+        msg = "a simulated process does not fork"
+        raise NotImplementedError(msg)
+
+    def _delivered(self, delivery: Delivery) -> None:
+        if delivery.error is None:
+            self._ledger.acknowledge(
+                Ack(delivery.event_id, delivery.partition or 0, delivery.offset or 0)
+            )
+        if self._is_first(delivery.event_id) and self._listener is not None:
+            self._listener.delivered(delivery)
+
+    def _is_first(self, event_id: str) -> bool:
+        heard = self._heard.get(event_id)
+        if heard is not None:
+            self._heard[event_id] = heard + 1
+        return not heard
