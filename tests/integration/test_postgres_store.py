@@ -100,13 +100,30 @@ def test_a_batch_of_three_months_makes_their_partitions_and_only_those(db: Datab
     assert found == expected
 
 
-def test_two_sinks_that_meet_the_same_new_month_both_store(db: Database) -> None:
-    sinks = [db.claimed(at) for at in (P0, P1)]
-    for sink, at in zip(sinks, (P0, P1), strict=True):
-        sink.add(records(*(value_of(a_part(f"{at.partition}-{i}")) for i in range(20)), at=at))
+def meet(db: Database, first: PostgresSink, second: PostgresSink) -> list[Quarantined]:
+    """Flush both so that the second waits for what the first has written and not committed.
+
+    The first must have something to refuse. Gives what the second refused.
+    """
+    refused: list[Quarantined] = []
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda sink: sink.flush(refuse_nothing), sinks))
-    assert db.count("trajectories") == db.count("parts") == 40
+        flushes = []
+
+        def while_uncommitted(_: Sequence[Quarantined]) -> None:
+            flushes.append(pool.submit(second.flush, refused.extend))
+            wait_for(lambda: waiting(db.dsn) == 1, told="the second waits for the first")
+
+        first.flush(while_uncommitted)
+        assert list(flushes[0].result()) == [P1]
+    return refused
+
+
+def test_two_sinks_that_meet_the_same_new_month_both_store(db: Database) -> None:
+    first, second = db.claimed(P0), db.claimed(P1)
+    first.add(records(value_of(a_part("a")), b"junk"))
+    second.add(records(value_of(a_part("b")), at=P1))
+    assert meet(db, first, second) == []
+    assert {part.trajectory_id for part in stored_parts(db.dsn)} == {"a", "b"}
 
 
 def test_a_restarted_sink_goes_on_where_the_stored_rows_end(db: Database) -> None:
@@ -194,21 +211,20 @@ def waiting(dsn: str) -> int:
     return int(rows(dsn, query)[0][0])
 
 
-def test_the_same_part_in_two_partitions_at_once_is_stored_once(db: Database) -> None:
+@pytest.mark.parametrize("row", [a_part(), an_entry()], ids=["part", "reward"])
+def test_the_same_identity_in_two_partitions_at_once_is_stored_once(
+    db: Database, row: object
+) -> None:
     first, second = db.claimed(P0), db.claimed(P1)
-    first.add(records(value_of(a_part()), value_of(an_entry()), b"junk"))
-    second.add(records(value_of(a_part()), value_of(an_entry()), at=P1))
-    with ThreadPoolExecutor() as pool:
-        flushes = []
-
-        def meet(_: Sequence[Quarantined]) -> None:  # first has inserted and not committed
-            flushes.append(pool.submit(second.flush, refuse_nothing))
-            wait_for(lambda: waiting(db.dsn) == 1, told="the second insert waits for the first")
-
-        first.flush(meet)
-        assert flushes[0].result() == {P1: 2}
-    assert (db.count("parts"), db.count("trajectories"), db.count("rewards")) == (1, 1, 1)
-    assert second.counts["duplicates"] == 2
+    # So that the two meet at the guard, and not where they create the month.
+    first.add(records(value_of(a_part("earlier")), start=0))
+    first.flush(refuse_nothing)
+    first.add(records(value_of(row), b"junk", start=1))
+    second.add(records(value_of(a_part("other")), at=P1))
+    second.flush(refuse_nothing)
+    second.add(records(value_of(row), at=P1, start=1))
+    assert meet(db, first, second) == []
+    assert (second.counts["rows"], second.counts["duplicates"]) == (1, 1)
 
 
 def test_released_partitions_leave_the_buffer_and_the_others_stay(db: Database) -> None:
