@@ -4,9 +4,9 @@ import socket
 from typing import Annotated
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from ropewalk_schemas.limits import Settings
+from ropewalk_schemas.limits import Limits, Settings
 from ropewalk_stream_processors.errors import SettingError
 
 GROUP = "ropewalk-worker"
@@ -52,6 +52,15 @@ class WorkerSettings(BaseSettings):
             inner = ".".join(str(part) for part in first["loc"][1:])
             msg = f"ROPEWALK_{name} is not usable{f' at {inner}' if inner else ''}: {first['msg']}"
             raise SettingError(msg) from error
+        except SettingsError as error:
+            msg = f"ROPEWALK_LIMITS is not JSON: {error.__cause__}"
+            raise SettingError(msg) from error
+        if unknown := sorted(_unknown(settings.limits)):
+            msg = (
+                f"ROPEWALK_LIMITS names unknown limits: {', '.join(unknown)}; known are "
+                f"{', '.join((*Settings.model_fields, *Limits.model_fields))}"
+            )
+            raise SettingError(msg)
         if settings.tick_after_s * 1000 >= settings.limits.cap_ms:
             msg = (
                 f"ROPEWALK_TICK_AFTER_S ({settings.tick_after_s}) must be below the clock's cap "
@@ -59,3 +68,9 @@ class WorkerSettings(BaseSettings):
             )
             raise SettingError(msg)
         return settings
+
+
+def _unknown(limits: Settings) -> set[str]:
+    """Names nobody knows: contracts keep them for a newer version, a person mistyped them."""
+    parts = (limits, limits.default, *limits.projects.values())
+    return {name for part in parts for name in (part.model_extra or {})}

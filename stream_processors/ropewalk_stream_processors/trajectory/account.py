@@ -88,6 +88,7 @@ def restore(
     n_partitions: int,
     initial: Settings,
     poison: frozenset[int] = frozenset(),
+    engine_type: type[Engine] = Engine,
 ) -> Engine:
     """An engine that goes on where `progress` stands; the caller feeds it from `next_offset`.
 
@@ -97,12 +98,13 @@ def restore(
         n_partitions: How many the input topic has.
         initial: Settings in force before the log says any.
         poison: Offsets to quarantine unseen.
+        engine_type: What to make; tests break or watch single rules in a subclass.
     """
     if progress is None:
-        engine = Engine(place, n_partitions=n_partitions, settings=initial)
+        engine = engine_type(place, n_partitions=n_partitions, settings=initial)
         engine.poison = poison
         return engine
-    engine = Engine(place, n_partitions=n_partitions, settings=progress.settings)
+    engine = engine_type(place, n_partitions=n_partitions, settings=progress.settings)
     engine.poison = poison
     engine.next_offset, engine.target = progress.replay_offset, progress.next_offset
     engine.clock_ms, engine.broker_ms = progress.clock_ms, progress.broker_ms

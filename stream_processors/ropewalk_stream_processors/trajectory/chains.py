@@ -30,7 +30,9 @@ def chain(calls: Calls, call_id: str) -> list[KeptEvent] | None:
 
 
 def tips(calls: Calls, *, not_before_ms: int) -> dict[int, KeptEvent]:
-    """What may still serve as a base after a cut: the chain of every writer's last call.
+    """What may still serve as a base after a cut.
+
+    The chain of the last call of every writer and thread: recorders extend prompts per thread.
 
     Args:
         calls: Every call that may serve as a base so far.
@@ -39,12 +41,12 @@ def tips(calls: Calls, *, not_before_ms: int) -> dict[int, KeptEvent]:
     Returns:
         The kept calls by offset.
     """
-    last_of_writer: dict[str, str] = {}
+    newest: dict[tuple[str, str], str] = {}
     for kept in sorted(calls.values(), key=lambda kept: kept.offset):
         if kept.call:
-            last_of_writer[kept.writer] = kept.call.call_id
+            newest[kept.writer, kept.call.thread] = kept.call.call_id
     keep: dict[int, KeptEvent] = {}
-    for call_id in last_of_writer.values():
+    for call_id in newest.values():
         links = chain(calls, call_id)
         if links and links[-1].before.clock_ms > not_before_ms:
             keep.update({kept.offset: kept for kept in links})

@@ -190,7 +190,9 @@ class Engine:
         life.keep_at = NEVER
         if kept.type in _TURNING_POINTS:
             self._turn(life, kept, event)
-        if first_of_part or kept.type in _TURNING_POINTS or life.armed is None:
+        # New settings may have brought the idle gap's end nearer than what the timer waits for.
+        sooner = life.armed is None or life.idle_at < life.armed
+        if first_of_part or kept.type in _TURNING_POINTS or sooner:
             self._arm(life)
 
     def _turn(self, life: Life, kept: KeptEvent, event: LifeEvent) -> None:
@@ -321,7 +323,7 @@ def _kept(record: InputRecord, decoded: Decoded, before: Moment) -> KeptEvent:
     value = cast("bytes", record.value)
     call = None
     if decoded.type == "llm_call":
-        call = CallLink(event.call_id, event.base_call)  # type: ignore[union-attr] # by its type
+        call = CallLink(event.call_id, event.thread, event.base_call)  # type: ignore[union-attr] # by its type
     return KeptEvent(
         record.offset,
         decoded.type,

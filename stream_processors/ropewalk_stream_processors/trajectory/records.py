@@ -66,7 +66,8 @@ class KeptEvent(NamedTuple):
 
 
 class CallLink(NamedTuple):
-    """How an LLM call hangs together with others: its id, and the call its prompt extends."""
+    """How an LLM call hangs together with others: its thread, and the call its prompt extends."""
 
     call_id: str
+    thread: str
     base_call: str | None
