@@ -91,10 +91,10 @@ def test_different_content_has_different_digests(left: Any, right: Any) -> None:
     assert message_digest(left) != message_digest(right)
 
 
-@pytest.mark.parametrize("depth", [64, 65, 500, 900, 990, 1000, 100_000])
-def test_no_depth_of_arguments_breaks_the_digest(depth: int) -> None:
-    arguments = '{"a":' * depth + "1" + "}" * depth
-    assert len(message_digest(tool_call(arguments))) == 16
+def test_no_depth_of_arguments_breaks_the_digest() -> None:
+    for depth in (*range(60, 1100), 100_000):  # the stack ends somewhere in between
+        arguments = '{"a":' * depth + "1" + "}" * depth
+        assert len(message_digest(tool_call(arguments))) == 16
 
 
 @pytest.mark.parametrize(

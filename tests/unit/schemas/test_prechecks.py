@@ -47,8 +47,8 @@ def test_depth_of_anything_is_what_a_naive_parser_counts(text: str) -> None:
 @pytest.mark.parametrize("around", [b"1", b'"]}[{"', rb'"\"]"', rb'"\\"', b'"' + b"[" * 99 + b'"'])
 @pytest.mark.parametrize("depth", [MAX_DEPTH - 1, MAX_DEPTH, MAX_DEPTH + 1])
 def test_64_levels_are_taken_and_65_refused(depth: int, around: bytes) -> None:
-    value = nested(depth, around=around)
-    assert is_too_deep(value) is (depth > MAX_DEPTH)
+    for value in (nested(depth, around=around), b"[" * depth + around + b"]" * depth):
+        assert is_too_deep(value) is (depth > MAX_DEPTH)
 
 
 @pytest.mark.parametrize("n_backslashes", range(1, 8))
