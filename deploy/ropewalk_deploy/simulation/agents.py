@@ -27,6 +27,7 @@ THOUGHTS = (
 REWARD_SCALE_USD = 1_000.0
 TRADE_REWARD, POST_REWARD, COMMENT_REWARD = 0.1, 0.1, 0.05
 P_QUOTE, P_REVIEW, P_FAILURE = 0.25, 0.4, 0.03
+REVIEWED = "risk-management"  # only here a second model reads along, in a thread of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class Agent:
             calls.append(self._quote(view, reads))
         act = tool_call("act", {"type": intent.type, **intent.parameters}, call_id=tool_call_id)
         calls.append(self._answer(act, purpose="action"))
-        if intent.type != "HOLD" and self._rng.random() < P_REVIEW:
+        reviewed = self._game.scenario == REVIEWED and intent.type != "HOLD"
+        if reviewed and self._rng.random() < P_REVIEW:
             calls.append(review(self._rng, intent, parent=len(calls) - 1))
         return tuple(calls)
 
