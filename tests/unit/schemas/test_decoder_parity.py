@@ -99,7 +99,7 @@ def assert_same_for_assembly(struct: object, model: object) -> None:
         assert_same(struct, model)
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
 @given(almost_events())
 @example(b'{"type":[]}')
 @example(b"[" * 5000)
