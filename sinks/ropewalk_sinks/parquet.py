@@ -91,7 +91,8 @@ class ParquetSink:
     def add(self, records: Sequence[SourceRecord]) -> None:
         """See `Sink.add`."""
         for record in records:
-            if record.offset >= self._owned[record.at].next_offset:  # else it is already written
+            owned = self._owned.get(record.at)
+            if owned is not None and record.offset >= owned.next_offset:  # else not ours, or known
                 self._buffers[record.at].append(record)
                 self._records += 1
                 self._bytes += len(record.value or b"")

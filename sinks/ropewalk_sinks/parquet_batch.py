@@ -18,7 +18,7 @@ from ropewalk_sinks.parquet_index import StoredRows
 from ropewalk_sinks.sink import SourceRecord
 
 # What a record, and not our code, can cause while its row is built.
-RECORD_ERRORS = (UnicodeError, OverflowError, pa.ArrowInvalid, pa.ArrowTypeError)
+RECORD_ERRORS = (ValueError, OverflowError, pa.ArrowTypeError)
 
 
 class Batch:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 
 from ropewalk_schemas.encoding import to_json
-from ropewalk_sinks.errors import FencedError, SinkError
+from ropewalk_sinks.errors import FencedError, SinkError, StorageError
 from ropewalk_sinks.parquet_commits import Commit, CommittedFile
 from ropewalk_sinks.parquet_files import Files, explained
 from ropewalk_sinks.parquet_layout import DataPlace, Layout, commit_name
@@ -31,7 +31,8 @@ class OwnedPartition:
         self._layout = layout
         self._files = files
         self._staging = layout.staging(at) / owner
-        with explained(f"take over {at.topic}/{at.partition}"):
+        self._place = f"{at.topic}/{at.partition}"
+        with explained(f"take over {self._place}"):
             self.next_offset = take_over(layout, files, at, own=self._staging)
 
     def stage(self, place: DataPlace, data: memoryview, *, n_rows: int) -> CommittedFile:
@@ -57,9 +58,9 @@ class OwnedPartition:
         """Make the staged files and the next offset true, all at once, then show them to readers.
 
         Raises:
-            FencedError: If another owner went on from the same offset; nothing is written then.
-            StorageError: If the disk refuses. Had the commit been made by then, the next claim
-                shows its files.
+            FencedError: If another owner took the partition over.
+            StorageError: If the disk refuses. If the commit was made by then, the next claim
+                completes it.
         """
         commit = Commit(
             topic=self.at.topic,
@@ -74,10 +75,16 @@ class OwnedPartition:
             self._files.create(self._staging / name, to_json(commit.model_dump()))
             self._files.sync(self._staging)
             self._files.link(self._staging / name, folder / name)
-        with explained(f"complete the commit {folder / name}"):
-            self._files.sync(folder)
-            move_in(self._layout, self._files, commit, staging=[self._staging])
-            self._files.remove(self._staging / name)
+        try:
+            with explained(f"complete the commit {folder / name}"):
+                self._files.sync(folder)
+                move_in(self._layout, self._files, commit, staging=[self._staging])
+                self._files.remove(self._staging / name)
+        except StorageError as error:
+            if self._staging.is_dir():
+                raise
+            message = f"another process took {self._place} over and completes the last commit"
+            raise FencedError(message) from error
         self.next_offset = next_offset
 
     def release(self) -> None:
@@ -103,6 +110,6 @@ class OwnedPartition:
 
     def _fenced(self) -> str:
         return (
-            f"another process took {self.at.topic}/{self.at.partition} over and went on from"
-            f" offset {self.next_offset}; nothing of this batch was written"
+            f"another process took {self._place} over and went on from offset {self.next_offset};"
+            " nothing of this batch was written"
         )

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.dataset as pads
 
 from ropewalk_sinks.arrow_schemas import SCHEMAS
+from ropewalk_sinks.errors import StorageError
 from ropewalk_sinks.parquet_commits import commit_files, committed_partitions, read_commit
 from ropewalk_sinks.parquet_layout import Layout
 from ropewalk_sinks.sink import TopicPartition
@@ -42,10 +44,19 @@ class StoredRefusal(NamedTuple):
 
 
 def rows(files: Sequence[Path], dataset: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    """The named columns of a dataset's data files, row by row; in memory one batch at a time."""
+    """The named columns of a dataset's data files, row by row; in memory one batch at a time.
+
+    Raises:
+        StorageError: If a file cannot be read, naming it.
+    """
     source = pads.dataset([str(f) for f in files], schema=SCHEMAS[dataset], format="parquet")
-    for batch in source.to_batches(columns=list(columns), batch_readahead=1, fragment_readahead=1):
-        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    wanted = {"columns": list(columns), "batch_readahead": 1, "fragment_readahead": 1}
+    try:
+        for batch in source.to_batches(**wanted):
+            yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    except (OSError, pa.ArrowException) as error:
+        message = f"could not read the dataset {dataset}: {error}. Restore the file from a backup"
+        raise StorageError(message) from error
 
 
 def stored_parts(path: Path) -> Iterator[StoredPart]:
@@ -75,4 +86,5 @@ def stored_offsets(path: Path) -> dict[TopicPartition, int]:
 
 
 def _all(path: Path, dataset: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-    return rows(Layout(path).data_files(dataset), dataset, columns)
+    files = [file for file in Layout(path).data_files(dataset) if file.suffix == ".parquet"]
+    return rows(files, dataset, columns)

@@ -109,6 +109,13 @@ def test_a_staged_file_that_was_damaged_is_not_moved_in(tmp_path: Path) -> None:
     assert identities(tmp_path)["trajectories"] == []
 
 
+def test_a_claim_names_a_stored_file_it_cannot_read(path: Path) -> None:
+    file = a_data_file(path)
+    file.write_bytes(bytes(file.stat().st_size))
+    with pytest.raises(StorageError, match=f"could not read the dataset trajectories.*{file.name}"):
+        ParquetSink(settings(path)).claim([PARTS])
+
+
 def test_a_path_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("in the way")
