@@ -17,12 +17,7 @@ from ropewalk_sinks.errors import (
     SinkError,
     UnreachableError,
 )
-from ropewalk_sinks.kafka_config import (
-    QUARANTINE_WITHIN_S,
-    QUIET,
-    consumer_config,
-    producer_config,
-)
+from ropewalk_sinks.kafka_config import QUARANTINE_WITHIN_S, QUIET, consumer_config, producer_config
 from ropewalk_sinks.ownership import Ownership
 from ropewalk_sinks.sink import SourceRecord, TopicPartition
 from ropewalk_sinks.starting import deleted, start_offset
@@ -228,12 +223,11 @@ def _on_commit(error: KafkaError | None, _: list[Assigned]) -> None:
 
 
 def _to_record(message: Message) -> SourceRecord:
-    _, timestamp_ms = message.timestamp()
     headers: Any = message.headers() or []
     return SourceRecord(
         at=TopicPartition(message.topic() or "", message.partition() or 0),
         offset=message.offset() or 0,
-        timestamp_ms=timestamp_ms,
+        timestamp_ms=message.timestamp()[1],
         key=_bytes(message.key()),
         value=_bytes(message.value()),
         headers=[(name, _bytes(value)) for name, value in headers],

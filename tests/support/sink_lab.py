@@ -118,7 +118,7 @@ class Lab:
 def open_lab(stack: Stack, unique: str, **changes: Any) -> Lab:
     """A migrated database, topics and a group that no other test has."""
     names = {spec.name: f"{unique}-{spec.name}" for spec in TOPICS}
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers, "log_level": 0})
     new = [
         NewTopic(names[spec.name], N_PARTITIONS, 1, config=spec.config())
         for spec in TOPICS
@@ -140,7 +140,7 @@ def open_lab(stack: Stack, unique: str, **changes: Any) -> Lab:
             "partitioner": "murmur2",
             "message.max.bytes": CLIENT_MESSAGE_BYTES,
             "linger.ms": 1,
-            "log_level": 2,  # it outlives the broker at the end of the session
+            "log_level": 0,  # it outlives the broker at the end of the session
         }
     )
     return Lab(PostgresSettings.load(**given | changes), producer, admin)
