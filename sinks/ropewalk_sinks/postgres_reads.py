@@ -18,6 +18,7 @@ class StoredPart(NamedTuple):
     content_hash: str
     source_partition: int
     n_events: int
+    reward: float | None
 
 
 class StoredReward(NamedTuple):

@@ -343,7 +343,7 @@ def test_what_is_stored_can_be_read_back_by_those_who_check(db: Database) -> Non
     sink = db.claimed()
     sink.add(records(value_of(a_part("a", n_events=9)), value_of(an_entry(source_offset=44))))
     sink.flush(refuse_nothing)
-    assert list(stored_parts(db.dsn)) == [("a", 0, content_hash("a", 0), 0, 9)]
+    assert [part[:5] for part in stored_parts(db.dsn)] == [("a", 0, content_hash("a", 0), 0, 9)]
     assert list(stored_rewards(db.dsn)) == [("r-1", "t-1", 2.5, 0, 44)]
     assert list(stored_offsets(db.dsn)) == [("postgres", "trajectories", 0, 2)]
     assert list(stored_quarantine(db.dsn)) == []

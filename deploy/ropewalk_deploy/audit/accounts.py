@@ -12,6 +12,7 @@ from ropewalk_schemas.published import LedgerEntryRow, decode_published
 from ropewalk_schemas.quarantine import from_record
 from ropewalk_schemas.topics import AGENT_EVENTS, KIND_HEADER, SETTINGS, TICK
 from ropewalk_schemas.trajectory import LedgerEntry, Trajectory, WriterSpan
+from ropewalk_sinks.scored import immediate_reward, score_part
 
 
 class PartKey(NamedTuple):
@@ -31,7 +32,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PartSeen:
-    """A part as published: where, its hash, and what it holds."""
+    """A part as published: where, its hash, what it holds and earned.
+
+    `immediate` is what its steps earned at once, `reward` that and the ledger entries in it.
+    """
 
     place: Place
     content_hash: str
@@ -41,6 +45,13 @@ class PartSeen:
     complete: bool
     status: str | None
     writers: tuple[WriterSpan, ...]
+    immediate: float
+    reward: float | None
+
+    @property
+    def content(self) -> tuple[str, float | None]:
+        """What a sink must hold under its identity."""
+        return self.content_hash, self.reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,8 @@ class Accounts:
                     row.complete,
                     row.status,
                     tuple(row.writers),
+                    immediate_reward(row) or 0.0,
+                    score_part(row).total,
                 )
             )
 
@@ -129,13 +142,13 @@ class Accounts:
                 Refused(refused.reason, refused.stage, refused.trajectory_id, refused.value),
             )
 
-    def stored_parts(self) -> dict[PartKey, str]:
+    def stored_parts(self) -> dict[PartKey, PartSeen]:
         """Which parts a sink must hold: the first of each identity that no sink refused."""
-        held: dict[PartKey, str] = {}
+        held: dict[PartKey, PartSeen] = {}
         for key, seen in self.parts.items():
             for part in seen:
                 if part.place not in self.refused:
-                    held.setdefault(key, part.content_hash)
+                    held.setdefault(key, part)
         return held
 
 

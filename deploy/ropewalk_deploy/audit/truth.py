@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from math import fsum, isclose
 
 from ropewalk_deploy.audit.accounts import Accounts, Place
 from ropewalk_deploy.audit.checks import MAX_IDS, Check
@@ -34,6 +35,8 @@ def check_ledger(
         _listed("ledger: no event is in two parts", 0, len(twice), twice, ""),
         _check_totals(ledger, accounts, spans),
         _check_statuses(ledger, accounts, spans),
+        _check_immediate(ledger, accounts, spans),
+        _check_entries(ledger, accounts),
     ]
 
 
@@ -49,9 +52,7 @@ Spans = dict[tuple[str, str], list[tuple[int, WriterSpan]]]
 def _spans(accounts: Accounts) -> Spans:
     """By (trajectory_id, writer): the spans of every part that sinks must hold."""
     found: Spans = {}
-    held = accounts.stored_parts()
-    for key, content_hash in held.items():
-        part = next(p for p in accounts.parts[key] if p.content_hash == content_hash)
+    for key, part in accounts.stored_parts().items():
         for span in part.writers:
             found.setdefault((key.trajectory_id, span.writer), []).append((key.part, span))
     return found
@@ -100,9 +101,8 @@ def _check_totals(ledger: Ledger, accounts: Accounts, spans: Spans) -> Check:
     for event in ledger.events.values():
         expected[event.intent.trajectory_id] += len(_parts_holding(event, spans))
     found: Counter[str] = Counter()
-    for key, content_hash in accounts.stored_parts().items():
+    for key, part in accounts.stored_parts().items():
         if key.trajectory_id in ledger.opened:
-            part = next(p for p in accounts.parts[key] if p.content_hash == content_hash)
             found[key.trajectory_id] += part.n_events
     wrong = [
         f"{i}: {found[i]} events, {expected[i]} sent" for i in found if found[i] != expected[i]
@@ -124,3 +124,38 @@ def _check_statuses(ledger: Ledger, accounts: Accounts, spans: Spans) -> Check:
                 found = stored[sent.trajectory_id]
                 wrong.append(f"{sent.trajectory_id}: {found}, sent was {sent.status}")
     return _listed("ledger: final statuses are the sent ones", n, n - len(wrong), wrong, "")
+
+
+def _check_immediate(ledger: Ledger, accounts: Accounts, spans: Spans) -> Check:
+    """What decisions earned at once, per trajectory, as sent and as assembled."""
+    sent: dict[str, list[float]] = {}
+    for event in ledger.events.values():
+        if event.intent.type == "decision" and _parts_holding(event, spans):
+            sent.setdefault(event.intent.trajectory_id, []).append(event.intent.reward)
+    found: dict[str, list[float]] = {}
+    for key, part in accounts.stored_parts().items():
+        found.setdefault(key.trajectory_id, []).append(part.immediate)
+    wrong = [
+        f"{i}: {fsum(found[i])}, sent was {fsum(values)}"
+        for i, values in sent.items()
+        if not isclose(fsum(found[i]), fsum(values), abs_tol=1e-6)
+    ]
+    name = "ledger: trajectories earned at once what was sent"
+    return _listed(name, len(sent), len(sent) - len(wrong), wrong, "")
+
+
+def _check_entries(ledger: Ledger, accounts: Accounts) -> Check:
+    """Each acknowledged reward is in the reward ledger with its value."""
+    sent = {
+        event.intent.event_id: event.intent.reward
+        for event in ledger.acknowledged.values()
+        if event.intent.type == "reward"
+    }
+    found = {i: row.value for i, row in accounts.reward_ids.items() if i in sent}
+    wrong = [
+        f"{i}: {found.get(i)}, sent was {value}"
+        for i, value in sent.items()
+        if found.get(i) != value
+    ]
+    name = "ledger: rewards have the value that was sent"
+    return _listed(name, len(sent), len(sent) - len(wrong), wrong, "")

@@ -31,7 +31,7 @@ class Stored:
     """What one sink holds, and where it goes on."""
 
     sink: str
-    parts: Callable[[], Iterable[tuple[PartKey, str]]]
+    parts: Callable[[], Iterable[tuple[PartKey, tuple[str, float | None]]]]
     rewards: Callable[[], Iterable[tuple[str, tuple[str, float]]]]
     refused: Callable[[], Iterable[tuple[Place, str]]]
     offsets: Callable[[], Ends]
@@ -43,7 +43,7 @@ def stores(places: Endpoints) -> list[Stored]:
     return [
         Stored(
             "postgres",
-            lambda: ((PartKey(p.trajectory_id, p.part), p.content_hash)
+            lambda: ((PartKey(p.trajectory_id, p.part), (p.content_hash, p.reward))
                      for p in postgres_reads.stored_parts(dsn)),
             lambda: ((r.reward_id, (r.trajectory_id, r.value))
                      for r in postgres_reads.stored_rewards(dsn)),
@@ -54,7 +54,7 @@ def stores(places: Endpoints) -> list[Stored]:
         ),
         Stored(
             "parquet",
-            lambda: ((PartKey(p.trajectory_id, p.part), p.content_hash)
+            lambda: ((PartKey(p.trajectory_id, p.part), (p.content_hash, p.reward))
                      for p in parquet_reads.stored_parts(path)),
             lambda: ((r.reward_id, (r.trajectory_id, r.value))
                      for r in parquet_reads.stored_rewards(path)),
@@ -131,7 +131,7 @@ def _check_store(
     accounts = reading.accounts
     wanted_rewards = _rewards(accounts)
     wanted_refused = _reasons(accounts)
-    wanted_parts = accounts.stored_parts()
+    wanted_parts = {key: part.content for key, part in accounts.stored_parts().items()}
     return [
         _caught_up(f"sink {stored.sink}", len(behind), str(behind)),
         check_sets(

@@ -24,7 +24,7 @@ SELECT pg_advisory_xact_lock(hashtext('ropewalk months'))
 SELECT create_month(%(month)s)
 
 -- stored_parts --
-SELECT trajectory_id, part, content_hash, source_partition, n_events FROM trajectories
+SELECT trajectory_id, part, content_hash, source_partition, n_events, reward FROM trajectories
 
 -- stored_rewards --
 SELECT reward_id, trajectory_id, value, source_partition, source_offset FROM rewards
