@@ -1,10 +1,18 @@
 """The command's Kafka client: creating topics, and reading logs from begin to end."""
 
 import logging
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -13,6 +21,19 @@ from ropewalk_schemas.quarantine import Headers
 from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, TopicSpec
 
 log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+# What a broker says while it or a topic is only just starting: asked again a little later.
+STARTING = frozenset(
+    {
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+    }
+)
+STARTED_WITHIN_S = 15.0
 
 
 class LogRecord(NamedTuple):
@@ -41,6 +62,22 @@ def unreachable(bootstrap_servers: str, error: KafkaException) -> CommandError:
         "and is ROPEWALK_BOOTSTRAP_SERVERS right?"
     )
     return CommandError(msg)
+
+
+def asked(bootstrap_servers: str, ask: Callable[[], Answer]) -> Answer:
+    """What the broker answers; it is given time to start.
+
+    Raises:
+        CommandError: If it does not answer, or refuses.
+    """
+    until = time.monotonic() + STARTED_WITHIN_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in STARTING or time.monotonic() > until:
+                raise unreachable(bootstrap_servers, error) from error
+        time.sleep(0.1)
 
 
 def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> list[str]:
@@ -91,16 +128,16 @@ class LogScanner:
     def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
+    def _ask(self, ask: Callable[[], Answer]) -> Answer:
+        return asked(self._bootstrap_servers, ask)
+
     def partitions(self, topic: str) -> list[int]:
         """The partitions of a topic.
 
         Raises:
             CommandError: If the topic does not exist or the broker does not answer.
         """
-        try:
-            found = self._consumer.list_topics(topic, timeout=10).topics[topic]
-        except KafkaException as error:
-            raise unreachable(self._bootstrap_servers, error) from error
+        found = self._ask(lambda: self._consumer.list_topics(topic, timeout=10).topics[topic])
         if found.error is not None:
             msg = f"topic {topic!r} does not exist; create it with `ropewalk topics apply`"
             raise CommandError(msg)
@@ -108,31 +145,13 @@ class LogScanner:
 
     def bounds(self, topic: str, partition: int) -> Bounds:
         """Where a partition begins and ends as of now."""
-        try:
-            at = TopicPartition(topic, partition)
-            return Bounds(*self._consumer.get_watermark_offsets(at, timeout=10))
-        except KafkaException as error:
-            raise unreachable(self._bootstrap_servers, error) from error
-
-    def committed(self, group: str, topic: str, partitions: Iterable[int]) -> dict[int, int | None]:
-        """A group's committed offsets; None where it has none."""
-        reader = Consumer({"bootstrap.servers": self._bootstrap_servers, "group.id": group})
-        try:
-            found = reader.committed([TopicPartition(topic, p) for p in partitions], timeout=10)
-        except KafkaException as error:
-            raise unreachable(self._bootstrap_servers, error) from error
-        finally:
-            reader.close()
-        return {at.partition: at.offset if at.offset >= 0 else None for at in found}
+        at = TopicPartition(topic, partition)
+        return Bounds(*self._ask(lambda: self._consumer.get_watermark_offsets(at, timeout=10)))
 
     def offset_at(self, topic: str, partition: int, at_ms: int) -> int | None:
         """The first offset written at or after a broker time; None if there is none."""
-        try:
-            found = self._consumer.offsets_for_times(
-                [TopicPartition(topic, partition, at_ms)], timeout=10
-            )
-        except KafkaException as error:
-            raise unreachable(self._bootstrap_servers, error) from error
+        at = [TopicPartition(topic, partition, at_ms)]
+        found = self._ask(lambda: self._consumer.offsets_for_times(at, timeout=10))
         return found[0].offset if found[0].offset >= 0 else None
 
     def records(

@@ -1,6 +1,7 @@
 """The worker's Kafka client: publishing, reading accounts back, describing topics."""
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,10 @@ from ropewalk_stream_processors.checks import TopicState
 from ropewalk_stream_processors.errors import PublishError, WorkerError
 
 log = logging.getLogger(__name__)
+
+# What a broker says while it or a topic is only just starting: asked again a little later.
+STARTING = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
+STARTED_WITHIN_S = 15.0
 
 
 class Publisher:
@@ -156,13 +161,17 @@ class LogReader:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset still there, and the next one to be written."""
-        try:
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=10
-            )
-        except KafkaException as error:
-            raise unreachable(self._bootstrap_servers, error) from error
-        return int(low), int(high)
+        at = TopicPartition(topic, partition)
+        until = time.monotonic() + STARTED_WITHIN_S
+        while True:
+            try:
+                low, high = self._consumer.get_watermark_offsets(at, timeout=10)
+            except KafkaException as error:
+                if error.args[0].code() not in STARTING or time.monotonic() > until:
+                    raise unreachable(self._bootstrap_servers, error) from error
+                time.sleep(0.1)
+            else:
+                return int(low), int(high)
 
     def records(self, topic: str, partition: int) -> Iterator[Message]:
         """The records of a partition, from its begin to its end as of now."""

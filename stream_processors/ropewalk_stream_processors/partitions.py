@@ -193,7 +193,7 @@ class Partitions:
 
     def captured(self) -> list[tuple[int, Owned, Progress]]:
         """The accounts captured and not yet written."""
-        return [(p, o, o.pending) for p, o in self.owned.items() if o.pending is not None]
+        return [(p, o, o.pending) for p, o in list(self.owned.items()) if o.pending]
 
     def account(self, taken: Sequence[tuple[int, Owned, Progress]]) -> None:
         """Make accounts durable: the outputs before them first, then the records. Blocks.

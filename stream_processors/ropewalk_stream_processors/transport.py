@@ -102,7 +102,9 @@ class BatchConsumer(driver.Consumer):
     # -- what is committed: the replay points, as a hint for monitoring
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return iter([TP(AGENT_EVENTS.name, partition) for partition in self._partitions.owned])
+        return iter(
+            [TP(AGENT_EVENTS.name, partition) for partition in list(self._partitions.owned)]
+        )
 
     def _new_offset(self, tp: TP) -> int | None:
         return self._partitions.capture(tp.partition)
