@@ -80,7 +80,7 @@ def test_an_empty_sink_is_an_empty_dataset_for_pyarrow(tmp_path: Path) -> None:
 
 def test_stored_identities_are_streamed(path: Path) -> None:
     assert sorted(stored_parts(path)) == [
-        StoredPart(name, part, content_hash(name, part), 0, 6)
+        StoredPart(name, part, content_hash(name, part), 0, 6, 1.5)
         for name, part in (("t-1", 0), ("t-1", 1), ("t-2", 0))
     ]
     assert list(stored_rewards(path)) == [StoredReward("r-1", "t-1", 2.5, 0, 30)]
