@@ -33,13 +33,15 @@ def spans_of(writers: Mapping[str, Seqs], unseen: set[str], *, last: bool) -> Sp
         last: Whether this is the last part.
     """
     spans: list[WriterSpan] = []
-    n_missing = 0
+    n_missing = n_listed = 0
     for writer, seqs in sorted(writers.items()):
         inside = sorted(seqs.now)
         for first, end in _accounted(seqs, inside, last=last):
             held = inside[bisect_left(inside, first) : bisect_left(inside, end + 1)]
             n_missing += end - first + 1 - len(held)
-            missing = list(islice(_missing(held, first, end), MAX_LISTED))
+            # Of the whole part, else many small events far apart would list without bound.
+            missing = list(islice(_missing(held, first, end), MAX_LISTED - n_listed))
+            n_listed += len(missing)
             spans.append(WriterSpanRow(writer=writer, from_seq=first, to_seq=end, missing=missing))
     if last:
         spans += [WriterSpanRow(writer=w, from_seq=0, to_seq=-1) for w in sorted(unseen)]
