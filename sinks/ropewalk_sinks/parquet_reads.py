@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
@@ -12,36 +12,7 @@ from ropewalk_sinks.errors import StorageError
 from ropewalk_sinks.parquet_commits import commit_files, committed_partitions, read_commit
 from ropewalk_sinks.parquet_layout import Layout
 from ropewalk_sinks.sink import TopicPartition
-
-
-class StoredPart(NamedTuple):
-    """A row of `trajectories`, by identity."""
-
-    trajectory_id: str
-    part: int
-    content_hash: str
-    source_partition: int
-    n_events: int
-    reward: float | None
-
-
-class StoredReward(NamedTuple):
-    """A row of `rewards`."""
-
-    reward_id: str
-    trajectory_id: str
-    value: float
-    source_partition: int
-    source_offset: int
-
-
-class StoredRefusal(NamedTuple):
-    """A row of `quarantine`."""
-
-    topic: str
-    partition: int
-    offset: int
-    reason: str
+from ropewalk_sinks.stored import StoredPart, StoredRefusal, StoredReward
 
 
 def rows(files: Sequence[Path], dataset: str, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:

@@ -6,38 +6,9 @@ from typing import Any, NamedTuple
 
 from ropewalk_sinks.postgres_connection import connect, in_our_words
 from ropewalk_sinks.sql import query
+from ropewalk_sinks.stored import StoredPart, StoredRefusal, StoredReward
 
 _ROWS_PER_FETCH = 10_000
-
-
-class StoredPart(NamedTuple):
-    """Identity and content of a stored part."""
-
-    trajectory_id: str
-    part: int
-    content_hash: str
-    source_partition: int
-    n_events: int
-    reward: float | None
-
-
-class StoredReward(NamedTuple):
-    """A stored ledger entry and its place in `agent-events`."""
-
-    reward_id: str
-    trajectory_id: str
-    value: float
-    source_partition: int
-    source_offset: int
-
-
-class StoredRefusal(NamedTuple):
-    """The place of a refused record in the topic that held it, and why it was refused."""
-
-    topic: str
-    partition: int
-    offset: int
-    reason: str
 
 
 class StoredOffset(NamedTuple):

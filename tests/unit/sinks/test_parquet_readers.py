@@ -12,14 +12,12 @@ from tests.support.published import content_hash
 
 from ropewalk_sinks.parquet import ParquetSink
 from ropewalk_sinks.parquet_reads import (
-    StoredPart,
-    StoredRefusal,
-    StoredReward,
     stored_offsets,
     stored_parts,
     stored_quarantine,
     stored_rewards,
 )
+from ropewalk_sinks.stored import StoredPart, StoredRefusal, StoredReward
 
 
 @pytest.fixture
