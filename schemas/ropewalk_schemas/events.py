@@ -134,7 +134,7 @@ class Decision(Envelope):
     action_status: ActionStatus
     result: Json | None = None
     error: Text | None = None
-    reward_components: dict[str, float] = {}
+    reward_components: dict[Name, float] = {}
     claims: list[Claim] = []
     calls: list[Id] = []
 

@@ -115,7 +115,7 @@ def _object(schema: Schema, defs: Schema) -> st.SearchStrategy[Document]:
         values = schema.get("additionalProperties", True)
         if values is True:
             return json_objects()
-        names = _values(schema.get("propertyNames", {"type": "string"}), defs)
+        names = _values({"type": "string"} | schema.get("propertyNames", {}), defs)
         return st.dictionaries(names, _values(values, defs), max_size=3)
     required = set(schema.get("required", ()))
     fields = {name: _values(inner, defs) for name, inner in named.items()}
