@@ -1,6 +1,9 @@
 """The Faust app: process, group membership, rebalancing. Records go to `Partitions` in batches."""
 
 import logging
+import os
+import signal
+import threading
 from collections.abc import AsyncIterator
 from tempfile import gettempdir
 from typing import Any
@@ -12,12 +15,15 @@ from ropewalk_stream_processors.config import WorkerSettings
 from ropewalk_stream_processors.partitions import Partitions
 from ropewalk_stream_processors.transport import BatchTransport
 
+log = logging.getLogger(__name__)
+STOP_WITHIN_S = 10.0
 MAX_FETCH_BYTES = 4 * 1024 * 1024  # a larger record still comes, alone
 
 
 class WorkerApp(faust.App):
     """A Faust app that owns the engines of its partitions."""
 
+    logger = logging.getLogger("faust.app")
     mundane_level = "debug"  # mode's own starting and stopping lines say nothing to an operator
     partitions: Partitions
 
@@ -65,9 +71,28 @@ def create_app(settings: WorkerSettings, partitions: Partitions) -> WorkerApp:
     return app
 
 
+class Shell(faust.Worker):
+    """Faust's worker, which a signal ends in any case: state is the log, so nothing is lost.
+
+    Faust's own shutdown can wait for ever when a rebalance is under way.
+    """
+
+    def _schedule_shutdown(self, signal: signal.Signals) -> None:
+        deadline = threading.Timer(STOP_WITHIN_S, _leave)
+        deadline.daemon = True
+        deadline.start()
+        super()._schedule_shutdown(signal)
+
+
+def _leave() -> None:
+    log.warning("shutdown took too long; leaving", extra={"fields": {"after_s": STOP_WITHIN_S}})
+    logging.shutdown()
+    os._exit(0)
+
+
 def run_app(app: WorkerApp) -> None:
     """Run until a signal stops it; exits the process."""
-    worker = faust.Worker(
+    worker = Shell(
         app,
         quiet=True,
         loglevel=logging.WARNING,

@@ -12,8 +12,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from faust.transport.consumer import Fetcher
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
 from ropewalk_schemas.topics import AGENT_EVENTS
 from ropewalk_stream_processors.errors import WorkerError
@@ -27,6 +29,8 @@ POLL_S = 0.25
 
 class BatchConsumer(driver.Consumer):
     """Feeds whole batches to `app.partitions`, and commits their replay points."""
+
+    logger = driver.logger  # mode's own lines stay under Faust's name
 
     mundane_level = "debug"
 
@@ -122,10 +126,27 @@ class BatchConsumer(driver.Consumer):
         return committed
 
 
+class BatchFetcher(Fetcher):
+    """Runs the drain loop; stopped in the middle of a rebalance it ends, where Faust's crashes."""
+
+    logger = driver.logger
+
+    @Service.task
+    async def _fetcher(self) -> None:
+        try:
+            await self.app.consumer._drain_messages(self)  # type: ignore[attr-defined] # ours
+        except asyncio.CancelledError:
+            if not self._stopped.is_set():
+                raise
+        finally:
+            self.set_shutdown()
+
+
 class BatchTransport(driver.Transport):
     """Faust's aiokafka transport with the batch consumer."""
 
     Consumer = BatchConsumer
+    Fetcher = BatchFetcher
 
 
 def _die(error: BaseException, status: int) -> None:
