@@ -19,7 +19,10 @@ from ropewalk_schemas.events import (
 )
 
 EVENTS_PER_TRAJECTORY = 32
-WORDS = "market price side long short yes no hold risk size odds news volume trend book bid ask".split()
+WORDS = (
+    *("market", "price", "side", "long", "short", "yes", "no", "hold", "risk"),
+    *("size", "odds", "news", "volume", "trend", "book", "bid", "ask"),
+)
 
 
 def trajectory(number: int, begin: datetime) -> Iterator[tuple[bytes, bytes]]:

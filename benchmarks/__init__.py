@@ -1,0 +1,1 @@
+"""How fast we are, beside stock Faust and a hand-written loop; `python -m benchmarks`."""
