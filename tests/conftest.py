@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.pipeline import Pipeline, local_pipeline
 
 from ropewalk_deploy.stack.local import down, up
 from ropewalk_deploy.stack.model import Stack
@@ -33,9 +34,16 @@ def unique() -> str:
     return f"t{os.getpid()}x{next(_serial)}"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_logs() -> Path:
     """The folder of real agent logs; the test is skipped where it is absent."""
     if not DATA.is_dir():
         pytest.skip(f"no real logs at {DATA} (set ROPEWALK_TEST_DATA)")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """Servers with topics and tables of their own; tests start the programs they need."""
+    with local_pipeline(tmp_path_factory.mktemp("pipeline")) as pipeline:
+        yield pipeline
