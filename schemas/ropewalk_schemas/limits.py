@@ -19,14 +19,14 @@ class Limits(Contract):
         idle_ms: The silence after which an episode is over, and a continuous agent's part is cut.
         duration_ms: How long one part may stay open.
         window_s: Window length.
-        max_bytes: Event bytes of one part.
+        max_bytes: Size of one part, counted in bytes of its events and of what they list.
     """
 
     settle_ms: Milliseconds = 60_000
     idle_ms: Milliseconds = HOUR_MS
     duration_ms: Milliseconds = 24 * HOUR_MS
     window_s: Annotated[int, Field(ge=1, le=366 * 86_400)] = DEFAULT_WINDOW_S
-    max_bytes: Annotated[int, Field(ge=1, le=16 * 1024 * 1024)] = 8 * 1024 * 1024
+    max_bytes: Annotated[int, Field(ge=1, le=8 * 1024 * 1024)] = 8 * 1024 * 1024
 
 
 class Settings(Contract):

@@ -53,6 +53,11 @@ def encode_published(row: object) -> bytes:
     return to_json(row)
 
 
+def changed(row: models.Trajectory, **changes: object) -> models.Trajectory:
+    """A `TrajectoryRow` with some fields replaced."""
+    return cast("models.Trajectory", msgspec.structs.replace(cast("Any", row), **changes))
+
+
 def raw_json(value: Any) -> str | None:
     """The JSON text of a free-form field; None when it is not there or null."""
     if value is None:

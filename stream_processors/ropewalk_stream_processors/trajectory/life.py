@@ -21,6 +21,7 @@ class Life:
         first: The life's first offset; `begins_at`: where its open part begins.
         through: Last handled offset + 1, duplicates included.
         events: The open part's events in log order.
+        weight: Bytes the open part may take as published.
         rewards: Ledger entries that came while the part held an event.
         bases: Calls of earlier parts that calls of this part may extend, by offset. They hold
             the replay point from the cut on, used or not.
@@ -46,7 +47,6 @@ class Life:
         "keep_at",
         "kept_calls",
         "last_event_us",
-        "n_bytes",
         "part",
         "part_started_us",
         "previous_hash",
@@ -57,6 +57,7 @@ class Life:
         "termination",
         "through",
         "trajectory_id",
+        "weight",
         "window_at",
         "window_s",
         "window_start_us",
@@ -84,7 +85,7 @@ class Life:
         self.events: list[KeptEvent] = []
         self.rewards: list[LedgerEntry] = []
         self.bases: dict[int, KeptEvent] = {}
-        self.n_bytes = 0
+        self.weight = 0
         self.header: LifeHeader | None = None
         self.from_header = False
         self.armed: int | None = None

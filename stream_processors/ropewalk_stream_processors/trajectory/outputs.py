@@ -7,6 +7,7 @@ from ropewalk_schemas.published import (
     REWARD_KIND,
     TRAJECTORY_KIND,
     LedgerEntryRow,
+    changed,
     encode_published,
 )
 from ropewalk_schemas.quarantine import Quarantined
@@ -21,6 +22,15 @@ _COPIED = (
     "call_id", "response_id", "supersedes", "reason", "outcome_key", "outcome_version", "metadata",
     "occurred_at",
 )  # fmt: skip
+
+
+# Room for key, headers and framing.
+MAX_PART_BYTES = TRAJECTORIES.max_message_bytes - 64 * 1024
+# What is left out, in this order, when a part is too large all the same.
+_LEFT_OUT = (
+    ("sequences",),
+    ("sequences", "rewards", "messages", "tool_sets", "steps", "llm_calls"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +78,7 @@ class Outputs:
     def trajectory(self, trajectory_id: str, row: Trajectory) -> Output:
         """A final part for `trajectories`."""
         headers = ((KIND_HEADER, TRAJECTORY_KIND),)
-        return Output(TRAJECTORIES.name, trajectory_id.encode(), encode_published(row), headers)
+        return Output(TRAJECTORIES.name, trajectory_id.encode(), fitted(row), headers)
 
     def quarantined(self, record: InputRecord, refusal: Refusal, broker_ms: int) -> Output:
         """A refused record for `quarantine`, its key and value unchanged."""
@@ -89,3 +99,21 @@ class Outputs:
             quarantined_ms=broker_ms,
         )
         return Output(QUARANTINE.name, record.key, record.value, tuple(refused.to_headers()))
+
+
+def fitted(row: Trajectory, *, max_bytes: int = MAX_PART_BYTES) -> bytes:
+    """The JSON of a part, small enough to be published.
+
+    Weights keep parts far below the limit. If one is too large all the same, lists are left out,
+    which `extra` names, and the part is neither complete nor linear: a part that can never be
+    published would stop its partition for good. Its events are still in the log.
+    """
+    value = encode_published(row)
+    for names in _LEFT_OUT:
+        if len(value) <= max_bytes:
+            break
+        empty: dict[str, list[object]] = {name: [] for name in names}
+        said = {"left_out": list(names), "bytes": len(value)}
+        less = changed(row, **empty, extra=said, complete=False, linear=False)
+        value = encode_published(less)
+    return value

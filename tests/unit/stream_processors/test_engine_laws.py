@@ -25,7 +25,7 @@ from tests.support.events import (
 
 from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.limits import Limits, Settings
-from ropewalk_stream_processors.trajectory import engine as engine_module
+from ropewalk_stream_processors.trajectory import state as state_module
 from ropewalk_stream_processors.trajectory.engine import Engine
 from ropewalk_stream_processors.trajectory.life import Due, Life
 
@@ -178,7 +178,7 @@ def test_timers_fire_as_if_every_life_was_looked_at_before_every_record(
     for seed in range(60):
         log = a_log(Random(seed))
         with monkeypatch.context() as patched:
-            patched.setattr(engine_module, "Timers", _LookingAtEveryLife)
+            patched.setattr(state_module, "Timers", _LookingAtEveryLife)
             wanted = pure_run(log).outputs
         assert pure_run(log).outputs == wanted, seed
 
