@@ -5,7 +5,7 @@ import sys
 import click
 
 from ropewalk_deploy.commands import asking, demo, feeding, processes, stack, topics
-from ropewalk_deploy.commands.failures import KNOWN_ERRORS
+from ropewalk_deploy.commands.failures import KNOWN_ERRORS, exit_status
 from ropewalk_deploy.logs import set_up_logging
 
 
@@ -30,7 +30,7 @@ def main() -> None:
         cli()
     except KNOWN_ERRORS as error:
         click.echo(f"ropewalk: {error}", err=True)
-        sys.exit(getattr(error, "exit_status", 1))
+        sys.exit(exit_status(error))
 
 
 if __name__ == "__main__":

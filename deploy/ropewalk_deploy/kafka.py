@@ -1,6 +1,5 @@
 """The command's Kafka client: creating topics, and reading logs from begin to end."""
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
@@ -20,7 +19,6 @@ from ropewalk_deploy.errors import CommandError
 from ropewalk_schemas.quarantine import Headers
 from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, TopicSpec
 
-log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 # What a broker says while it or a topic is only just starting: asked again a little later.
@@ -86,7 +84,7 @@ def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> list[st
     Raises:
         CommandError: If the broker does not answer or refuses.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers}, logger=log)
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
     try:
         there = admin.list_topics(timeout=10).topics
         missing = [spec for spec in specs if spec.name not in there]
@@ -118,8 +116,8 @@ class LogScanner:
                 "fetch.max.bytes": CLIENT_MESSAGE_BYTES,
                 "receive.message.max.bytes": CLIENT_MESSAGE_BYTES + 1024 * 1024,
                 "fetch.wait.max.ms": 50,
+                "log_level": 0,  # what fails is raised
             },
-            logger=log,
         )
 
     def __enter__(self) -> "LogScanner":
@@ -205,8 +203,8 @@ def send_again(
             "compression.type": "zstd",
             "message.max.bytes": CLIENT_MESSAGE_BYTES,
             "on_delivery": lambda error, _: failed.append(error.str()) if error else None,
+            "log_level": 0,
         },
-        logger=log,
     )
     sent = 0
     for key, value in records:

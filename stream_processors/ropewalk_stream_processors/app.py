@@ -13,7 +13,7 @@ import faust
 from ropewalk_schemas.topics import AGENT_EVENTS
 from ropewalk_stream_processors.config import WorkerSettings
 from ropewalk_stream_processors.partitions import Partitions
-from ropewalk_stream_processors.transport import BatchTransport
+from ropewalk_stream_processors.transport import FAUST_LOG, BatchTransport
 
 log = logging.getLogger(__name__)
 STOP_WITHIN_S = 10.0
@@ -23,7 +23,7 @@ MAX_FETCH_BYTES = 4 * 1024 * 1024  # a larger record still comes, alone
 class WorkerApp(faust.App):
     """A Faust app that owns the engines of its partitions."""
 
-    logger = logging.getLogger("faust.app")
+    logger = FAUST_LOG
     mundane_level = "debug"  # mode's own starting and stopping lines say nothing to an operator
     partitions: Partitions
 

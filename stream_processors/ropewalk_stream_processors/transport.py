@@ -23,6 +23,7 @@ from ropewalk_stream_processors.partitions import Partitions, check_reach
 from ropewalk_stream_processors.trajectory.records import InputRecord
 
 log = logging.getLogger(__name__)
+FAUST_LOG = logging.getLogger("faust.ropewalk")  # what mode says of our classes is Faust's talk
 SLICE = 2000  # records applied before the event loop gets a turn, about 50 ms
 POLL_S = 0.25
 
@@ -30,7 +31,7 @@ POLL_S = 0.25
 class BatchConsumer(driver.Consumer):
     """Feeds whole batches to `app.partitions`, and commits their replay points."""
 
-    logger = driver.logger  # mode's own lines stay under Faust's name
+    logger = FAUST_LOG
 
     mundane_level = "debug"
 
@@ -129,7 +130,7 @@ class BatchConsumer(driver.Consumer):
 class BatchFetcher(Fetcher):
     """Runs the drain loop; stopped in the middle of a rebalance it ends, where Faust's crashes."""
 
-    logger = driver.logger
+    logger = FAUST_LOG
 
     @Service.task
     async def _fetcher(self) -> None:

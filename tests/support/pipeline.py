@@ -33,7 +33,7 @@ ENVIRONMENT = {
 }
 
 
-def wait_for(what: Callable[[], bool], *, told: str, within_s: float = 60.0) -> None:
+def wait_for(what: Callable[[], object], *, told: str, within_s: float = 60.0) -> None:
     """Poll a condition until it holds; fail after a deadline."""
     until = time.monotonic() + within_s
     while not what():
@@ -61,7 +61,7 @@ class Pipeline:
         return {**ours, **own, **(changes or {})}
 
     def ropewalk(
-        self, *arguments: str, timeout_s: float = 90, **changes: str
+        self, *arguments: str, changes: Mapping[str, str] | None = None, timeout_s: float = 90
     ) -> subprocess.CompletedProcess[str]:
         """Run a `ropewalk` command to its end, as a person would."""
         return subprocess.run(
