@@ -16,7 +16,7 @@ from ropewalk_schemas.derive import Derivation
 from ropewalk_schemas.encoding import to_json
 from ropewalk_schemas.errors import DecodeError
 from ropewalk_schemas.events import AGENT_EVENT, EVENT_MODELS, LifeEvent, Reward
-from ropewalk_schemas.fields import SCHEMA_VERSION, check_year
+from ropewalk_schemas.fields import MAX_YEAR, MIN_YEAR, SCHEMA_VERSION
 from ropewalk_schemas.prechecks import check_nul_and_depth, parse_strictly
 
 _VERSION = re.compile(r"1\.\d{1,9}", re.ASCII)
@@ -44,11 +44,12 @@ _TYPES: dict[type, str] = {
 class Decoded(NamedTuple):
     """An event, its type, and whether it holds fields this version does not know.
 
-    `has_extra` is also true of a few values that repeat a key; see `unknown_fields`.
+    `event` is of the model that `type` names. `has_extra` is also true of a few values that repeat
+    a key; see `unknown_fields`.
     """
 
     type: str
-    event: LifeEvent | Reward
+    event: Any
     has_extra: bool
 
 
@@ -65,18 +66,13 @@ def decode_event(value: bytes) -> Decoded:
         event, has_extra = _decode_loosely(value), True
     if event.schema_version != SCHEMA_VERSION:
         _check_version(event.schema_version)
-    _check_years(event)
-    return Decoded(_TYPES[type(event)], event, has_extra)
-
-
-def _check_years(event: LifeEvent | Reward) -> None:
-    try:
-        check_year(event.occurred_at)
-        if event.type != "reward":
-            check_year(event.started_at)
-    except ValueError as error:
-        detail = f"an instant {error}"
-        raise DecodeError("invalid", detail) from error
+    kind = _TYPES[type(event)]
+    if not MIN_YEAR <= event.occurred_at.year <= MAX_YEAR or (
+        kind != "reward" and not MIN_YEAR <= event.started_at.year <= MAX_YEAR
+    ):
+        detail = f"an instant must lie in the years {MIN_YEAR} to {MAX_YEAR}"
+        raise DecodeError("invalid", detail)
+    return Decoded(kind, event, has_extra)
 
 
 def _decode_loosely(value: bytes) -> Any:

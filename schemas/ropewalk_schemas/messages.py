@@ -100,6 +100,12 @@ def _canonical_tool_call(call: Mapping[str, Any]) -> dict[str, Any]:
     return kept | {"function": function}
 
 
+def text_digest(role: str, content: str) -> bytes:
+    """As `message_digest` of a message that only has these two; most have."""
+    shown = canonical_json({"content": content, "role": role})
+    return blake2b(shown, digest_size=DIGEST_BYTES).digest()
+
+
 def message_digest(message: Mapping[str, Any]) -> bytes:
     """The digest of a canonical message; tool arguments count as parsed, not as written.
 

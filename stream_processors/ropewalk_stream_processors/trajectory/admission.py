@@ -1,6 +1,6 @@
 """What a record must satisfy before the engine counts it as an event."""
 
-from collections.abc import Callable
+from collections.abc import Container
 
 from ropewalk_schemas.codec import Decoded, decode_event
 from ropewalk_schemas.errors import DecodeError
@@ -8,8 +8,6 @@ from ropewalk_schemas.partitioning import partition_of
 from ropewalk_schemas.topics import MAX_EVENT_BYTES
 from ropewalk_schemas.windows import EPOCH, from_micros
 from ropewalk_stream_processors.trajectory.records import InputRecord, Moment
-
-KnownKey = Callable[[str], bool]
 
 
 class Admission:
@@ -25,16 +23,16 @@ class Admission:
     def __init__(self, partition: int, n_partitions: int) -> None:
         self._partition = partition
         self._n_partitions = n_partitions
-        self._horizon_of: tuple[int, int] | None = None
+        self._horizon_of: Moment | None = None
         self._horizon = EPOCH
 
-    def admit(self, record: InputRecord, now: Moment, is_open: KnownKey) -> Decoded:
+    def admit(self, record: InputRecord, now: Moment, live: Container[str]) -> Decoded:
         """The event a record holds.
 
         Args:
             record: The record at hand.
             now: Broker time and settings with the record applied.
-            is_open: Whether a trajectory has a live life here, so that its key is known to fit.
+            live: Trajectories with a live life here: their keys are known to fit.
 
         Raises:
             DecodeError: With the quarantine reason and a sentence for a person.
@@ -45,7 +43,7 @@ class Admission:
         if key != event.trajectory_id.encode():
             detail = f"the key is {key[:200]!r}, the trajectory_id {event.trajectory_id!r}"
             raise DecodeError("key_mismatch", detail)
-        if not is_open(event.trajectory_id):
+        if event.trajectory_id not in live:
             self._check_partition(key)
         self._check_time(decoded, now)
         return decoded
@@ -60,12 +58,13 @@ class Admission:
             raise DecodeError("wrong_partition", detail)
 
     def _check_time(self, decoded: Decoded, now: Moment) -> None:
-        key = (now.broker_ms, now.settings.future_ms)
-        if key != self._horizon_of:
-            self._horizon_of = key
-            self._horizon = from_micros(sum(key) * 1000)
+        if now is not self._horizon_of:
+            self._horizon_of = now
+            self._horizon = from_micros((now.broker_ms + now.settings.future_ms) * 1000)
         event = decoded.event
-        begun = getattr(event, "started_at", event.occurred_at)  # a reward has none
+        begun = event.occurred_at if decoded.type == "reward" else event.started_at
+        if EPOCH <= event.occurred_at <= self._horizon and EPOCH <= begun <= self._horizon:
+            return
         for name, at in (("occurred_at", event.occurred_at), ("started_at", begun)):
             if at > self._horizon:
                 detail = f"{name} is {at.isoformat()}, far ahead of the broker's time"

@@ -61,7 +61,8 @@ class Closing(PartitionState):
         elif life.events or (life.part and why != "keep"):
             self._publish(life, why, last=True)
         self.over.append((life.trajectory_id, life.first, life.through, life.from_header))
-        life.armed = None
+        life.events, life.rewards, life.bases = [], [], {}  # its timer may outlive it for a while
+        self._timers.disarm(life)
         del self.lives[life.trajectory_id]
 
     def _publish(self, life: Life, why: str, *, last: bool) -> None:

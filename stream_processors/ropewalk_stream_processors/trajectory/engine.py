@@ -8,7 +8,13 @@ from typing import cast
 
 from ropewalk_schemas.codec import Decoded
 from ropewalk_schemas.errors import DecodeError
-from ropewalk_schemas.events import LifeEvent, Reward, TrajectoryEnded, TrajectoryStarted
+from ropewalk_schemas.events import (
+    LifeEvent,
+    LLMCall,
+    Reward,
+    TrajectoryEnded,
+    TrajectoryStarted,
+)
 from ropewalk_schemas.limits import Settings
 from ropewalk_schemas.topics import SETTINGS, TICK
 from ropewalk_schemas.windows import to_micros
@@ -45,10 +51,11 @@ class Engine(Closing):
         if record.offset < self.next_offset:
             msg = f"record {record.offset} was already applied; {self.next_offset} is next"
             raise ValueError(msg)
-        before = Moment(self.clock_ms, self.broker_ms, self.settings)
+        before = self._now()
         self._at = record.offset
         self._advance_clock(record.timestamp_ms)
-        self.fire(record.offset)
+        if self._timers.is_due(self.clock_ms):
+            self.fire(record.offset)
         self.next_offset = record.offset + 1
         control = record.control() if record.key is None else None
         if control == TICK:
@@ -57,7 +64,8 @@ class Engine(Closing):
             return
         self._count("received")
         self._take(record, before)
-        self.fire(record.offset + 1)
+        if self._timers.is_due(self.clock_ms):
+            self.fire(record.offset + 1)
 
     def _take_settings(self, record: InputRecord) -> bool:
         """Settings hold from their offset on; what is not readable is refused like an event."""
@@ -68,17 +76,16 @@ class Engine(Closing):
         return True
 
     def _take(self, record: InputRecord, before: Moment) -> None:
-        now = Moment(self.clock_ms, self.broker_ms, self.settings)
         try:
             if record.offset in self.poison:
                 detail = "the engine failed on this record three times in the same way"
                 raise DecodeError("poison", detail)  # noqa: TRY301 - refused like any other
-            decoded = self._admission.admit(record, now, self.lives.__contains__)
+            decoded = self._admission.admit(record, self._now(), self.lives)
         except DecodeError as error:
             self._refuse(record, Refusal(error.reason, error.detail, None))
             return
         if decoded.type == "reward":
-            self._pass_on(record, cast("Reward", decoded.event))
+            self._pass_on(record, decoded.event)
         elif record.offset >= self.skip.get(decoded.event.trajectory_id, -1):
             self._take_event(record, decoded, before)
         else:
@@ -102,7 +109,7 @@ class Engine(Closing):
             life.bases[record.offset] = _kept(record, decoded, before)
 
     def _take_event(self, record: InputRecord, decoded: Decoded, before: Moment) -> None:
-        event = cast("LifeEvent", decoded.event)
+        event: LifeEvent = decoded.event
         life = self.lives.get(event.trajectory_id)
         if life is None:
             limits = self.settings.for_project(event.project)
@@ -138,22 +145,25 @@ class Engine(Closing):
         self._refuse(record, Refusal("seq_conflict", detail, event.trajectory_id))
 
     def _add(self, life: Life, kept: KeptEvent, decoded: Decoded) -> None:
-        event = cast("LifeEvent", decoded.event)
+        event: LifeEvent = decoded.event
         limits, clock = self._limits(life), self.clock_ms
         first_of_part = not life.events
         if first_of_part:
             life.begin_part(kept.occurred_us, to_micros(event.started_at), clock, limits)
-        life.writers.setdefault(event.writer, Seqs()).now[event.seq] = event.event_id
+        seqs = life.writers.get(event.writer)
+        if seqs is None:
+            seqs = life.writers[event.writer] = Seqs()
+        seqs.now[event.seq] = event.event_id
         life.events.append(kept)
         life.weight += weight(decoded, len(kept.value))
         life.last_event_us = max(life.last_event_us, kept.occurred_us)
         life.idle_at = clock + limits.idle_ms
         life.keep_at = NEVER
-        if kept.type in _TURNING_POINTS:
+        turns = kept.type in _TURNING_POINTS
+        if turns:
             self._turn(life, kept, event)
         # New settings may have brought the idle gap's end nearer than what the timer waits for.
-        sooner = life.armed is None or life.idle_at < life.armed
-        if first_of_part or kept.type in _TURNING_POINTS or sooner:
+        if turns or first_of_part or life.armed is None or life.idle_at < life.armed:
             self._arm(life)
 
     def _turn(self, life: Life, kept: KeptEvent, event: LifeEvent) -> None:
@@ -178,11 +188,12 @@ _TURNING_POINTS = ("trajectory_started", "trajectory_ended", "writer_closed")
 
 
 def _kept(record: InputRecord, decoded: Decoded, before: Moment) -> KeptEvent:
-    event = cast("LifeEvent", decoded.event)
-    value = cast("bytes", record.value)
+    event: LifeEvent = decoded.event
+    value = record.value or b""  # an accepted event has one
     call = None
     if decoded.type == "llm_call":
-        call = CallLink(event.call_id, event.thread, event.base_call)  # type: ignore[union-attr] # by its type
+        asked: LLMCall = decoded.event
+        call = CallLink(asked.call_id, asked.thread, asked.base_call)
     return KeptEvent(
         record.offset,
         decoded.type,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 from ropewalk_schemas.codec import decode_for_assembly
 from ropewalk_schemas.encoding import parse_json
 from ropewalk_schemas.events import LLMCall
-from ropewalk_schemas.messages import Message, message_digest
+from ropewalk_schemas.messages import Message, message_digest, text_digest
 from ropewalk_stream_processors.trajectory.chains import Calls, chain
 from ropewalk_stream_processors.trajectory.records import KeptEvent
 
@@ -79,10 +79,23 @@ class Prompts:
         """The digests of messages, which are remembered in `texts`."""
         found = []
         for message in messages:
-            digest = message_digest(_plain(message))
+            digest = _digest(message)
             self.texts.setdefault(digest, message)
             found.append(digest)
         return tuple(found)
+
+
+def _digest(message: Message) -> bytes:
+    only_text = message.content is not None and (
+        message.tool_calls is None
+        and message.tool_call_id is None
+        and message.reasoning is None
+        and message.name is None
+        and message.parts is None
+    )
+    if only_text:
+        return text_digest(message.role, message.content or "")
+    return message_digest(_plain(message))
 
 
 def _plain(message: Message) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections import Counter
 from ropewalk_schemas.limits import Limits, Settings
 from ropewalk_stream_processors.trajectory.life import NEVER, Life
 from ropewalk_stream_processors.trajectory.outputs import Outputs, Place, Refusal
-from ropewalk_stream_processors.trajectory.records import InputRecord, Output
+from ropewalk_stream_processors.trajectory.records import InputRecord, Moment, Output
 from ropewalk_stream_processors.trajectory.timers import Timers
 
 
@@ -37,6 +37,7 @@ class PartitionState:
         self.poison: frozenset[int] = frozenset()
         self.counts: Counter[str] = Counter()
         self.outputs: list[Output] = []
+        self._moment: Moment | None = None
         self._timers = Timers()
         self._write = Outputs(place)
         self._at = 0
@@ -49,6 +50,18 @@ class PartitionState:
         if step > 0:
             self.clock_ms += min(step, self.settings.cap_ms)
             self.broker_ms = timestamp_ms
+
+    def _now(self) -> Moment:
+        """Clock, broker time and settings as they stand; shared by the records of one instant."""
+        now = self._moment
+        if (
+            now is None
+            or now.broker_ms != self.broker_ms
+            or now.clock_ms != self.clock_ms
+            or now.settings is not self.settings
+        ):
+            now = self._moment = Moment(self.clock_ms, self.broker_ms, self.settings)
+        return now
 
     def _refuse(self, record: InputRecord, refusal: Refusal) -> None:
         self._count(f"quarantined {refusal.reason}")

@@ -1,7 +1,5 @@
 """How much an event adds to its part as published: the size of a part is bounded by it."""
 
-from typing import cast
-
 from ropewalk_schemas.codec import Decoded
 from ropewalk_schemas.events import LLMCall
 
@@ -20,7 +18,7 @@ def weight(decoded: Decoded, n_bytes: int) -> int:
     """
     if decoded.type != "llm_call":
         return n_bytes
-    call = cast("LLMCall", decoded.event)
+    call: LLMCall = decoded.event
     positions = call.base_messages + len(call.messages or ()) + len(call.output)
     tokens = len(call.prompt_token_ids or ()) + len(call.output_token_ids or ())
     return n_bytes + POSITION_BYTES * min(positions, MAX_POSITIONS) + TOKEN_BYTES * tokens

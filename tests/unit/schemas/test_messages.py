@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from tests.support.strategies import json_objects, json_values, texts
 
-from ropewalk_schemas.messages import Message, canonical_message, message_digest
+from ropewalk_schemas.messages import Message, canonical_message, message_digest, text_digest
 
 MODEL = TypeAdapter(Message)
 
@@ -142,3 +142,8 @@ def test_no_depth_of_arguments_breaks_the_digest() -> None:
 def test_what_client_libraries_give_becomes_one_form(given: Any, canonical: Any) -> None:
     assert canonical_message(given) == canonical
     MODEL.validate_json(json.dumps(canonical))
+
+
+@given(texts(), texts())
+def test_the_fast_digest_of_plain_text_is_the_digest(role: str, content: str) -> None:
+    assert text_digest(role, content) == message_digest({"role": role, "content": content})

@@ -26,8 +26,10 @@ from tests.support.events import (
 from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.limits import Limits, Settings
 from ropewalk_stream_processors.trajectory import state as state_module
+from ropewalk_stream_processors.trajectory import timers as timers_module
 from ropewalk_stream_processors.trajectory.engine import Engine
 from ropewalk_stream_processors.trajectory.life import Due, Life
+from ropewalk_stream_processors.trajectory.timers import Timers
 
 CASES = int(os.environ.get("ROPEWALK_CASES", "800"))
 SEED = int(os.environ.get("ROPEWALK_SEED", "0"))
@@ -163,6 +165,12 @@ class _LookingAtEveryLife:
         self.lives[id(life)] = life
         life.armed = 0
 
+    def disarm(self, life: Life) -> None:
+        life.armed = None
+
+    def is_due(self, clock_ms: int) -> bool:
+        return clock_ms > 0
+
     def next_due(self, clock_ms: int) -> tuple[Life, int, Due] | None:
         alive = [life for life in self.lives.values() if life.armed is not None]
         due = [(life.due()[0], life.first, n) for n, life in enumerate(alive)]
@@ -180,7 +188,19 @@ def test_timers_fire_as_if_every_life_was_looked_at_before_every_record(
         with monkeypatch.context() as patched:
             patched.setattr(state_module, "Timers", _LookingAtEveryLife)
             wanted = pure_run(log).outputs
-        assert pure_run(log).outputs == wanted, seed
+        with monkeypatch.context() as patched:
+            patched.setattr(timers_module, "MIN_TO_SWEEP", 0)
+            assert pure_run(log).outputs == wanted, seed
+
+
+def test_lives_that_are_over_do_not_stay_in_memory() -> None:
+    timers = Timers()
+    for n in range(5_000):
+        life = Life(f"t-{n}", n, project="demo", window_s=60)
+        life.idle_at = 10**9 + n
+        timers.arm(life)
+        timers.disarm(life)
+    assert timers.n_entries <= 2_001
 
 
 def test_a_run_says_the_same_twice() -> None:
