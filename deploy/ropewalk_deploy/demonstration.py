@@ -106,12 +106,19 @@ def _wait_for_worker(places: Endpoints, supervisor: Supervisor) -> None:
 
 
 def _wait_until_closed(places: Endpoints) -> None:
+    """Until every record is accounted for and nothing is open any more."""
     with LogScanner(places.bootstrap_servers) as scanner:
-        wait_until(
-            lambda: all(a.open_events == 0 for a in newest_progress(scanner).values()),
-            timeout_s=90,
-            every_s=1.0,
-        )
+        inputs = scanner.partitions(AGENT_EVENTS.name)
+
+        def closed() -> bool:
+            ends = {p: scanner.bounds(AGENT_EVENTS.name, p).end for p in inputs}
+            accounts = newest_progress(scanner)
+            return all(
+                accounts[p].next_offset >= end and accounts[p].open_events == 0
+                for p, end in ends.items()
+            )
+
+        wait_until(closed, timeout_s=90, every_s=1.0)
 
 
 class _Chaos:
