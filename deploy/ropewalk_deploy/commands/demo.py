@@ -57,7 +57,7 @@ def _show_rows(path: Any, run: str) -> None:
         click.echo(f"\nA trajectory, {row['trajectory_id']}, reward {row['reward']:.3f}:")
         for message in row["messages"][:6]:
             said = message["content"] or json.dumps(message["tool_calls"], default=str)
-            click.echo(textwrap.shorten(f"  {message['role']}: {said}", 160))
+            click.echo("  " + textwrap.shorten(f"{message['role']}: {said}", 150))
         for step in row["steps"]:
             click.echo(
                 f"  step {step['step']}: {step['action_type']} {step['action']} "
