@@ -14,7 +14,7 @@ from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, PROGRESS
 from ropewalk_stream_processors.checks import TopicState
 from ropewalk_stream_processors.errors import PublishError, WorkerError
 
-log = logging.getLogger(__name__)
+CLIENT_LOG = logging.getLogger("librdkafka")
 
 # What a broker says while it or a topic is only just starting: asked again a little later.
 STARTING = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
@@ -46,7 +46,7 @@ class Publisher:
                 "delivery.timeout.ms": int(timeout_s * 1000),
                 "on_delivery": self._delivered,
             },
-            logger=log,
+            logger=CLIENT_LOG,
         )
 
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:

@@ -154,10 +154,13 @@ class Accounts:
 
 def is_control(record: LogRecord) -> bool:
     """Whether the worker itself wrote an input record: a tick, or settings it can read."""
-    kind = dict(record.headers).get(KIND_HEADER) if record.key is None else None
+    if record.key is not None:
+        return False
+    kinds = (value for name, value in record.headers if name == KIND_HEADER)
+    kind = next((value for value in kinds if value in (TICK, SETTINGS)), None)
     if kind == SETTINGS:
         try:
             Settings.model_validate_json(record.value or b"")
         except ValueError:
             return False
-    return kind in (TICK, SETTINGS)
+    return kind is not None
