@@ -5,6 +5,7 @@ A server comes from the environment (``ROPEWALK_BOOTSTRAP_SERVERS``, ``ROPEWALK_
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,3 +74,8 @@ def endpoints() -> Endpoints:
 def use(places: Endpoints) -> None:
     """Let this process and its children find these endpoints in the environment."""
     os.environ.update(places.environment())
+
+
+def child_environment(added: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process we start: ours, and what is added."""
+    return {**os.environ, **added}

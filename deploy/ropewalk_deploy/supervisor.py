@@ -1,7 +1,6 @@
 """Keeps the programs of one machine alive, and stops them cleanly."""
 
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO
 
+from ropewalk_deploy.config import child_environment
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.restarts import HEALTHY_AFTER_S, verdict
 
@@ -112,7 +112,7 @@ class Supervisor:
     def _start(self, child: _Child, now: float) -> None:
         child.process = subprocess.Popen(  # noqa: S603 - our own command
             [sys.executable, "-m", "ropewalk_deploy", *child.program.arguments],
-            env={**os.environ, **self.environment},
+            env=child_environment(self.environment),
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             stderr=self.output,
