@@ -58,8 +58,8 @@ def demonstrate(
     """
     began = time.monotonic()
     supervisor = Supervisor(programs, output=log, environment=ENVIRONMENT)
-    with _running(supervisor):
-        _wait_for_worker(places, supervisor)
+    with _running(supervisor) as thread:
+        _wait_for_worker(places, thread)
         say("worker and sinks are running; agents start")
         chaos = _Chaos(supervisor, say)
         settings = RecorderSettings(
@@ -78,25 +78,39 @@ def demonstrate(
 
 
 @contextmanager
-def _running(supervisor: Supervisor) -> Iterator[None]:
-    thread = threading.Thread(target=supervisor.run, name="supervisor")
+def _running(supervisor: Supervisor) -> Iterator[threading.Thread]:
+    """In a thread. What made it give up is raised at the end, before what came of that."""
+    failures: list[CommandError] = []
+
+    def work() -> None:
+        try:
+            supervisor.run()
+        except CommandError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="supervisor")
     thread.start()
     try:
-        yield
+        yield thread
     finally:
         supervisor.stop()
         thread.join()
+        if failures:
+            raise failures[0]
 
 
-def _wait_for_worker(places: Endpoints, supervisor: Supervisor) -> None:
+def _wait_for_worker(places: Endpoints, supervision: threading.Thread) -> None:
     """Until every partition is accounted for: then its settings are in the log before events."""
     with LogScanner(places.bootstrap_servers) as scanner:
         inputs = scanner.partitions(AGENT_EVENTS.name)
 
         def owned() -> bool:
+            if not supervision.is_alive():
+                msg = "the programs were stopped; their log says why"
+                raise CommandError(msg)
             accounts = newest_progress(scanner)
             ends = {p: scanner.bounds(AGENT_EVENTS.name, p).end for p in inputs}
-            return bool(supervisor.pids()) and all(
+            return all(
                 p in accounts and accounts[p].next_offset >= end > 0 for p, end in ends.items()
             )
 

@@ -5,11 +5,13 @@ import json
 import click
 
 from ropewalk_deploy import config
-from ropewalk_deploy.kafka import create_topics
+from ropewalk_deploy.errors import CommandError
+from ropewalk_deploy.kafka import LogScanner, create_topics
 from ropewalk_deploy.stack.local import down, up
 from ropewalk_deploy.stack.model import Stack
 from ropewalk_schemas.topics import TOPICS
 from ropewalk_sinks.postgres_migrations import migrate
+from ropewalk_sinks.postgres_reads import stored_offsets
 
 
 def progress(text: str) -> None:
@@ -24,7 +26,29 @@ def bring_up() -> Stack:
         progress(f"created topic {name}")
     for name in migrate(stack.postgres_dsn):
         progress(f"applied migration {name}")
+    _check_same_log(stack)
     return stack
+
+
+def _check_same_log(stack: Stack) -> None:
+    """As root, Postgres' data may outlive the home, whose log is gone when a person deletes it.
+
+    Raises:
+        CommandError: If the database holds more than the log ever had.
+    """
+    names = {spec.name for spec in TOPICS}
+    with LogScanner(stack.bootstrap_servers) as scanner:
+        for at in stored_offsets(stack.postgres_dsn):
+            if at.topic not in names:
+                continue
+            end = scanner.bounds(at.topic, at.partition).end
+            if at.next_offset > end:
+                msg = (
+                    f"Postgres holds {at.topic}[{at.partition}] up to offset {at.next_offset}, but "
+                    f"the log in {stack.home} ends at {end}: it was made anew. To start anew too, "
+                    f"run `ropewalk down`, delete {stack.postgres_data}, then run it again"
+                )
+                raise CommandError(msg)
 
 
 @click.command("up")
