@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from ropewalk_schemas.events import EVENT_MODELS, AgentEvent
 from ropewalk_schemas.limits import Settings
+from ropewalk_schemas.outcomes import Outcome
 from ropewalk_schemas.progress import Crash, Progress, Skip
 from ropewalk_schemas.quarantine import QuarantineAccount
 from ropewalk_schemas.topics import TOPICS, TopicSpec
@@ -30,6 +31,7 @@ CONTRACTS: dict[str, Any] = {
     "progress": Progress,
     "crash": Crash,
     "skip": Skip,
+    "outcome": Outcome,
     "settings": Settings,
     "quarantine_account": QuarantineAccount,
 }
