@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +20,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running local stack; started when the first test asks for it."""
     home = tmp_path_factory.mktemp("stack")
     home.parent.chmod(0o755)  # the database server's user must get in when tests run as root
+    stack = up(home, print)
     try:
-        yield up(home, print)
+        yield stack
     finally:
         down(home, print)
+        shutil.rmtree(stack.postgres_data, ignore_errors=True)  # may be outside of the home
 
 
 _serial = itertools.count(1)
