@@ -55,10 +55,14 @@ class Chaos:
         self.done.append(f"{time.strftime('%H:%M:%S', time.gmtime())} {what}")
 
     def kill_one(self) -> None:
-        """kill -9 one of the living programs, whichever."""
-        living = sorted(self.supervisor.pids().items())
-        if not living:
-            return
+        """kill -9 one of the living programs, whichever; all may be dead for a moment."""
+        living: list[tuple[str, int]] = []
+
+        def some_live() -> bool:
+            living[:] = sorted(self.supervisor.pids().items())
+            return bool(living)
+
+        wait_for(some_live, told="a program is alive", within_s=30)
         name, pid = self.rng.choice(living)
         os.kill(pid, signal.SIGKILL)
         self.n_kills += 1
