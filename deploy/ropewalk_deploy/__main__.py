@@ -4,7 +4,15 @@ import sys
 
 import click
 
-from ropewalk_deploy.commands import asking, demo, feeding, processes, stack, topics
+from ropewalk_deploy.commands import (
+    asking,
+    demo,
+    feeding,
+    processes,
+    quarantine,
+    stack,
+    topics,
+)
 from ropewalk_deploy.commands.failures import KNOWN_ERRORS, exit_status
 from ropewalk_deploy.logs import set_up_logging
 
@@ -19,7 +27,7 @@ def cli(context: click.Context, *, log_json: bool) -> None:
     set_up_logging(context.invoked_subcommand or "ropewalk", as_json=log_json)
 
 
-for module in (stack, topics, processes, feeding, asking, demo):
+for module in (stack, topics, processes, feeding, asking, quarantine, demo):
     for command in module.COMMANDS:
         cli.add_command(command)
 
