@@ -32,6 +32,7 @@ from ropewalk_stream_processors.trajectory.records import InputRecord
 
 log = logging.getLogger(__name__)
 ENGINE_VERSION = "1"
+REPORT_EVERY_S = 5.0
 INITIAL_SETTINGS = Settings()  # in force before a log says any; changing it changes what logs give
 
 
@@ -76,6 +77,7 @@ class Partitions:
         self._n_partitions = n_partitions
         self._clock = clock
         self.owned: dict[int, Owned] = {}
+        self._reported_at = clock()
 
     def assign(self, partitions: Iterable[int]) -> dict[int, int]:
         """Own exactly these partitions; gives the offset each is to be read from.
@@ -208,6 +210,24 @@ class Partitions:
         self._publisher.flush()
         for _, owned, progress in taken:
             owned.written, owned.pending = progress, None
+        self._report()
+
+    def _report(self) -> None:
+        """One line every few seconds in which something happened."""
+        now = self._clock()
+        if now - self._reported_at < REPORT_EVERY_S:
+            return
+        self._reported_at = now
+        accounts = [owned.written for owned in list(self.owned.values()) if owned.written]
+        fields = {
+            "partitions": len(accounts),
+            "received": sum(a.counts.received for a in accounts),
+            "assembled": sum(a.counts.assembled for a in accounts),
+            "quarantined": sum(sum(a.counts.quarantined.values()) for a in accounts),
+            "open": sum(a.open_trajectories for a in accounts),
+            "open_events": sum(a.open_events for a in accounts),
+        }
+        log.info("worker_progress", extra={"fields": fields})
 
 
 def check_reach(partition: int, log_start: int, needed: int) -> None:

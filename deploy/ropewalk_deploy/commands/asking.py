@@ -16,6 +16,18 @@ from ropewalk_deploy.audit.status import gather
 from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.commands.progress import progress_bar
 
+WIDTH_OF_FILES = 160
+PARTITION_COLUMNS = {
+    "partition": "partition",
+    "lag": "lag",
+    "received": "received",
+    "records_per_s": "per s",
+    "open_trajectories": "open",
+    "open_events": "their events",
+    "replay_from": "replay from",
+    "log_end": "log end",
+    "worker": "worker",
+}
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
 
@@ -27,9 +39,8 @@ def status_command(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, default=str))
         return
-    console = Console()
-    console.print(_table("partition lag open_trajectories open_events received records_per_s "
-                         "replay_from accounted log_end worker", found["partitions"]))  # fmt: skip
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+    console.print(_table(PARTITION_COLUMNS, found["partitions"]))
     totals = ", ".join(f"{n:,} {name}" for name, n in found["totals"].items())
     console.print(f"records   {totals}")
     for sink in found["sinks"]:
@@ -45,11 +56,10 @@ def _lag(lag: int) -> str:
     return "has stored everything" if lag == 0 else f"{lag:,} records behind"
 
 
-def _table(columns: str, rows: list[dict[str, Any]]) -> Table:
-    names = columns.split()
-    table = Table(*(name.replace("_", " ") for name in names), box=None, pad_edge=False)
+def _table(columns: dict[str, str], rows: list[dict[str, Any]]) -> Table:
+    table = Table(*columns.values(), box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(str(row[name]) for name in names))
+        table.add_row(*(str(row[name]) for name in columns))
     return table
 
 
