@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ropewalk_schemas.supersedes import unreplaced
+
 
 class Entry(Protocol):
     """What scoring needs of a ledger entry."""
@@ -100,10 +102,8 @@ def discounted_returns(rewards: Sequence[float], *, discount: float) -> list[flo
 
 
 def current_entries(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries nothing supersedes, each reward_id once, in their order."""
-    once = {entry.reward_id: entry for entry in entries}
-    replaced = {entry.supersedes for entry in once.values() if entry.supersedes}
-    return [entry for entry in once.values() if entry.reward_id not in replaced]
+    """The entries of one trajectory that nothing supersedes, each reward_id once, in order."""
+    return unreplaced(entries)
 
 
 def score(spec: RewardSpec, steps: Sequence[ScoredStep], entries: Iterable[Entry]) -> Score:

@@ -1,0 +1,97 @@
+"""Ledgers with every kind of correction, and a replay that takes them entry by entry."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from ropewalk_schemas.supersedes import Problem, ProblemKind
+
+BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The least that a ledger entry is."""
+
+    reward_id: str
+    trajectory_id: str
+    supersedes: str | None
+    recorded_at: datetime
+    value: float = 1.0
+
+
+def a_ledger(
+    random: Random, *, n_entries: int, trajectories: Sequence[str], minutes: int
+) -> list[Recorded]:
+    """Entries that correct earlier, later, unknown and foreign ones, and themselves."""
+    ids = [f"r{n:03}" for n in range(n_entries)]
+    named = [*ids, "nobody"]
+    return [
+        Recorded(
+            reward_id,
+            random.choice(trajectories),
+            random.choice(named) if random.random() < 0.6 else None,
+            BEGIN + timedelta(minutes=random.randint(0, minutes)),
+            float(random.randint(-9, 9)),
+        )
+        for reward_id in ids
+    ]
+
+
+class Replay:
+    """A ledger read aloud, one entry at a time, with no cleverness."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Recorded] = {}
+        self.counting: set[str] = set()
+
+    def take(self, entry: Recorded) -> None:
+        """One more entry has been recorded."""
+        self.known[entry.reward_id] = entry
+        self.counting.add(entry.reward_id)
+        for one in self.known.values():
+            for other in self.known.values():
+                same = one.trajectory_id == other.trajectory_id
+                if same and one.supersedes == other.reward_id:
+                    self.counting.discard(other.reward_id)
+
+    def problems(self) -> list[Problem]:
+        """What cannot be followed, as known now."""
+        found = []
+        for entry in self.known.values():
+            kind = self._kind(entry)
+            if entry.supersedes is not None and kind is not None:
+                found.append(Problem(entry.trajectory_id, entry.reward_id, entry.supersedes, kind))
+        return sorted(found)
+
+    def _kind(self, entry: Recorded) -> ProblemKind | None:
+        if entry.supersedes == entry.reward_id:
+            return "itself"
+        if entry.supersedes is None:
+            return None
+        if entry.supersedes not in self.known:
+            return "unknown_target"
+        if self.known[entry.supersedes].trajectory_id != entry.trajectory_id:
+            return "other_trajectory"
+        return "cycle" if self._comes_back(entry) else None
+
+    def _comes_back(self, entry: Recorded) -> bool:
+        at = entry
+        for _ in self.known:  # as many steps as any circle can have
+            target = self.known.get(at.supersedes or "")
+            if target is None or target.trajectory_id != entry.trajectory_id:
+                return False
+            if target == entry:
+                return True
+            at = target
+        return False
+
+
+def replayed(entries: Iterable[Recorded], *, as_of: datetime) -> Replay:
+    """The ledger as somebody knew it who stopped reading at a moment."""
+    replay = Replay()
+    for entry in sorted(entries, key=lambda e: (e.recorded_at, e.reward_id)):
+        if entry.recorded_at <= as_of:
+            replay.take(entry)
+    return replay
