@@ -2,7 +2,8 @@
 
 RopewalkSchemaError
 ├── DecodeError      a value is not an event (or record) we can accept; `reason` names the case
-└── ContractError    a contract itself is used wrongly (a wrong window length, an unknown topic)
+├── ContractError    a contract itself is used wrongly (a wrong window length, an unknown topic)
+└── SpecError        a reward specification cannot be used
 """
 
 from ropewalk_schemas.reasons import Reason
@@ -14,6 +15,10 @@ class RopewalkSchemaError(Exception):
 
 class ContractError(RopewalkSchemaError, ValueError):
     """A contract is used wrongly; the message says which rule and what was given."""
+
+
+class SpecError(RopewalkSchemaError):
+    """A reward specification cannot be used; the message names its file or id, and the field."""
 
 
 class DecodeError(RopewalkSchemaError):

@@ -1,13 +1,14 @@
-"""What a trajectory earned: pure, named and versioned.
+"""What a trajectory earned: pure, by a named and versioned specification.
 
 The default specification counts immediate reward components and ledger entries, each with weight
-one, undiscounted.
+one, undiscounted. Scores are linear in the weights as long as nothing clips.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
+from ropewalk_schemas.reward_specs import DEFAULT_SPEC, RewardSpec, clipped
 from ropewalk_schemas.supersedes import unreplaced
 
 
@@ -28,6 +29,15 @@ class Entry(Protocol):
     def supersedes(self) -> str | None: ...  # noqa: D102
 
 
+class CountedEntry(Entry, Protocol):
+    """What a specification looks at besides."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 - as in `LedgerEntry`
+    @property
+    def source(self) -> str: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredStep:
     """What scoring needs of a step.
@@ -43,28 +53,11 @@ class ScoredStep:
 
 
 @dataclass(frozen=True, slots=True)
-class RewardSpec:
-    """How rewards become numbers. `discount` is per step, in [0, 1]."""
-
-    name: str
-    version: str
-    discount: float = 1.0
-
-    @property
-    def id(self) -> str:
-        """Name and version, as rows refer to it."""
-        return f"{self.name}@{self.version}"
-
-
-DEFAULT_SPEC = RewardSpec(name="default", version="1")
-
-
-@dataclass(frozen=True, slots=True)
 class Score:
     """What a specification makes of a part.
 
     Attributes:
-        total: Every counted reward once, undiscounted; None if nothing was ever rewarded.
+        total: Every counted reward once, undiscounted; None if nothing that counts was rewarded.
         steps: Reward per step, shape (T,). Entries for the whole trajectory count at the last step.
         returns: Discounted return-to-go per step, shape (T,).
     """
@@ -106,24 +99,37 @@ def current_entries(entries: Iterable[Entry]) -> list[Entry]:
     return unreplaced(entries)
 
 
-def score(spec: RewardSpec, steps: Sequence[ScoredStep], entries: Iterable[Entry]) -> Score:
+def score(spec: RewardSpec, steps: Sequence[ScoredStep], entries: Iterable[CountedEntry]) -> Score:
     """Score one part: its steps and the ledger entries known for it."""
-    current = current_entries(entries)
-    rewards = [sum(step.components.values()) for step in steps]
+    current = counted_entries(spec, entries)
+    rewards = [sum(spec.immediate(n, v) for n, v in s.components.items()) for s in steps]
     unplaced = 0.0
     for entry in current:
-        at = _step_of(entry, steps)
+        at = step_of(entry, steps)
+        terminal = at is None or is_terminal(entry)
+        amount = spec.later(entry.name, entry.value, source=entry.source, terminal=terminal)
         if at is None:
-            unplaced += entry.value
+            unplaced += amount
         else:
-            rewards[at] += entry.value
+            rewards[at] += amount
     known = bool(current) or any(step.components for step in steps)
     returns = discounted_returns(rewards, discount=spec.discount)
-    total = sum(rewards) + unplaced if known else None
+    total = clipped(sum(rewards) + unplaced, spec.clip) if known else None
     return Score(total=total, steps=tuple(rewards), returns=tuple(returns))
 
 
-def _step_of(entry: Entry, steps: Sequence[ScoredStep]) -> int | None:
+def counted_entries(spec: RewardSpec, entries: Iterable[CountedEntry]) -> list[CountedEntry]:
+    """The entries of one trajectory that nothing supersedes and whose source counts."""
+    current = cast("list[CountedEntry]", current_entries(entries))
+    return [entry for entry in current if spec.counts(entry.source)]
+
+
+def is_terminal(entry: Entry) -> bool:
+    """Whether an entry is for the whole trajectory."""
+    return entry.target_event_id is None and entry.call_id is None and entry.response_id is None
+
+
+def step_of(entry: Entry, steps: Sequence[ScoredStep]) -> int | None:
     """The step an entry counts at; the last one for the whole trajectory, None for nowhere."""
     if entry.target_event_id is not None:
         return next((i for i, s in enumerate(steps) if s.event_id == entry.target_event_id), None)
@@ -131,3 +137,19 @@ def _step_of(entry: Entry, steps: Sequence[ScoredStep]) -> int | None:
         if call is not None:
             return next((i for i, s in enumerate(steps) if call in s.calls), None)
     return len(steps) - 1 if steps else None
+
+
+__all__ = [
+    "DEFAULT_SPEC",
+    "CountedEntry",
+    "Entry",
+    "RewardSpec",
+    "Score",
+    "ScoredStep",
+    "counted_entries",
+    "current_entries",
+    "discounted_returns",
+    "is_terminal",
+    "score",
+    "step_of",
+]

@@ -30,6 +30,8 @@ class Entry:
     call_id: str | None = None
     response_id: str | None = None
     supersedes: str | None = None
+    name: str = "late"
+    source: str = "outcome"
 
 
 def steps() -> st.SearchStrategy[list[ScoredStep]]:
