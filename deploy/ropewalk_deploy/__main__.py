@@ -10,6 +10,7 @@ from ropewalk_deploy.commands import (
     feeding,
     processes,
     quarantine,
+    rewards,
     stack,
     topics,
 )
@@ -27,7 +28,7 @@ def cli(context: click.Context, *, log_json: bool) -> None:
     set_up_logging(context.invoked_subcommand or "ropewalk", as_json=log_json)
 
 
-for module in (stack, topics, processes, feeding, asking, quarantine, demo):
+for module in (stack, topics, processes, feeding, asking, rewards, quarantine, demo):
     for command in module.COMMANDS:
         cli.add_command(command)
 

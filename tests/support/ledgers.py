@@ -19,23 +19,26 @@ class Recorded:
     supersedes: str | None
     recorded_at: datetime
     value: float = 1.0
+    target_event_id: str | None = None
+    call_id: str | None = None
+    response_id: str | None = None
 
 
 def a_ledger(
     random: Random, *, n_entries: int, trajectories: Sequence[str], minutes: int
 ) -> list[Recorded]:
-    """Entries that correct earlier, later, unknown and foreign ones, and themselves."""
+    """Entries that correct neighbours, earlier or later, and unknown and foreign ones."""
     ids = [f"r{n:03}" for n in range(n_entries)]
-    named = [*ids, "nobody"]
+    neighbourhoods = [random.choice(trajectories) for _ in range(n_entries // 6 + 1)]
     return [
         Recorded(
             reward_id,
-            random.choice(trajectories),
-            random.choice(named) if random.random() < 0.6 else None,
+            neighbourhoods[n // 6] if random.random() < 0.9 else random.choice(trajectories),
+            random.choice([None, None, None, "nobody", *ids[max(0, n - 4) : n + 5]]),
             BEGIN + timedelta(minutes=random.randint(0, minutes)),
             float(random.randint(-9, 9)),
         )
-        for reward_id in ids
+        for n, reward_id in enumerate(ids)
     ]
 
 

@@ -26,6 +26,12 @@ def _queries() -> dict[str, bytes]:
     return dict(zip(names, (text.strip() for text in blocks[1::2]), strict=True))
 
 
+@cache
+def ledger_macros() -> str:
+    """The ledger as of any moment over the Parquet datasets, in DuckDB's SQL."""
+    return (files(__name__) / "ledger.duckdb.sql").read_text(encoding="utf-8")
+
+
 class Migration(NamedTuple):
     """One step of the schema; `name` is its file's."""
 

@@ -66,3 +66,25 @@ WHERE q.topic = sent.topic AND q.partition = sent.partition AND q."offset" = sen
 -- last_window --
 SELECT project, window_id, n_trajectories, n_complete, n_events, n_steps, n_llm_calls, mean_reward
 FROM windows ORDER BY window_start DESC, project LIMIT 1
+
+-- one_snapshot --
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
+-- rewards_as_of --
+SELECT trajectory_id, part, step, reward, n_entries, recorded_at
+FROM rewards_as_of(coalesce(%(moment)s::timestamptz, 'infinity'))
+WHERE %(trajectory_id)s::text IS NULL OR trajectory_id = %(trajectory_id)s
+ORDER BY trajectory_id COLLATE "C", part NULLS LAST, step NULLS LAST
+
+-- problems_as_of --
+SELECT trajectory_id, reward_id, supersedes, problem, recorded_at
+FROM reward_problems_as_of(coalesce(%(moment)s::timestamptz, 'infinity'))
+WHERE %(trajectory_id)s::text IS NULL OR trajectory_id = %(trajectory_id)s
+ORDER BY trajectory_id COLLATE "C", reward_id COLLATE "C"
+
+-- unmatched_as_of --
+SELECT trajectory_id, reward_id, waits_for, target_event_id, call_id, response_id, name, source,
+       value, recorded_at
+FROM unmatched_rewards_as_of(coalesce(%(moment)s::timestamptz, 'infinity'))
+WHERE %(trajectory_id)s::text IS NULL OR trajectory_id = %(trajectory_id)s
+ORDER BY trajectory_id COLLATE "C", reward_id COLLATE "C"
