@@ -71,6 +71,7 @@ _STEP = {
     "return_to_go": DOUBLE,
     "claims": _many({"outcome_key": TEXT, "terms": JSON}),
     "calls": _many(INT),
+    "tool_call_id": Maybe(TEXT),
 }
 _CALL = {
     "call_id event_id": TEXT,

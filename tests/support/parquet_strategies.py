@@ -55,6 +55,7 @@ STEPS = built(
         result=JSON.map(raw),
         reasoning=TEXT,
         error=TEXT,
+        tool_call_id=TEXT,
     ),
     some(action=OBJECT.map(raw), action_type=ONE_TEXT, at=INSTANT, calls=POSITIONS),
 )
