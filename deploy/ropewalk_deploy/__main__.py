@@ -11,6 +11,7 @@ from ropewalk_deploy.commands import (
     processes,
     quarantine,
     rewards,
+    scoring,
     stack,
     topics,
 )
@@ -28,7 +29,7 @@ def cli(context: click.Context, *, log_json: bool) -> None:
     set_up_logging(context.invoked_subcommand or "ropewalk", as_json=log_json)
 
 
-for module in (stack, topics, processes, feeding, asking, rewards, quarantine, demo):
+for module in (stack, topics, processes, feeding, asking, rewards, scoring, quarantine, demo):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -102,7 +102,7 @@ def current_entries(entries: Iterable[Entry]) -> list[Entry]:
 def score(spec: RewardSpec, steps: Sequence[ScoredStep], entries: Iterable[CountedEntry]) -> Score:
     """Score one part: its steps and the ledger entries known for it."""
     current = counted_entries(spec, entries)
-    rewards = [sum(spec.immediate(n, v) for n, v in s.components.items()) for s in steps]
+    rewards = [sum((spec.immediate(*c) for c in s.components.items()), 0.0) for s in steps]
     unplaced = 0.0
     for entry in current:
         at = step_of(entry, steps)
@@ -114,7 +114,7 @@ def score(spec: RewardSpec, steps: Sequence[ScoredStep], entries: Iterable[Count
             rewards[at] += amount
     known = bool(current) or any(step.components for step in steps)
     returns = discounted_returns(rewards, discount=spec.discount)
-    total = clipped(sum(rewards) + unplaced, spec.clip) if known else None
+    total = clipped(sum(rewards, 0.0) + unplaced, spec.clip) if known else None
     return Score(total=total, steps=tuple(rewards), returns=tuple(returns))
 
 

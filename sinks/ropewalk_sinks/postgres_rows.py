@@ -76,7 +76,8 @@ def dependent_rows(
         rows[LLM_CALLS].extend(_call_rows(key, part))
         rows[CLAIMS].extend(_claim_rows(part))
         n_entries = len(current_entries(part.rewards))
-        rows[SCORES].append((*key[1:], spec.id, score.total, immediate_reward(part), n_entries))
+        known = (spec.id, score.total, immediate_reward(part), n_entries)
+        rows[SCORES].append((*key[1:], *known, list(score.steps), list(score.returns)))
     return rows
 
 

@@ -49,7 +49,10 @@ STEPS = Table(
      "components", "return_to_go", "calls"),
 )  # fmt: skip
 LLM_CALLS = Table("llm_calls", (*KEY, "idx", *CALL_PLAIN, "input", "output", "params"))
-SCORES = Table("scores", ("trajectory_id", "part", "spec", "total", "immediate", "n_entries"))
+SCORES = Table(
+    "scores",
+    ("trajectory_id", "part", "spec", "total", "immediate", "n_entries", "steps", "returns"),
+)
 CLAIMS = Table(
     "claims", ("trajectory_id", "part", "step", "outcome_key", "idx", "event_id", "terms")
 )

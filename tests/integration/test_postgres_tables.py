@@ -122,11 +122,12 @@ def test_every_column_comes_back_as_it_was_published(dsn: str) -> None:
 def test_the_tables_beside_a_part_hold_its_guard_its_score_and_its_claims(dsn: str) -> None:
     store(dsn, a_rich_part(), an_entry(metadata=raw(ODD_JSON), outcome_version=3))
     [guard], [score], [claim] = (shown(dsn, t) for t in ("parts", "scores", "claims"))
+    assert score.pop("computed_at") is not None
     sent = json.loads(encode_published(a_rich_part()))
     assert agreed(guard, sent) == guard.keys()
     assert score == {
         "trajectory_id": "t-1", "part": 0, "spec": "default@1", "total": 1.25, "immediate": 0.75,
-        "n_entries": 1,
+        "n_entries": 1, "steps": [1.25], "returns": [1.25],
     }  # fmt: skip
     assert claim == {
         "trajectory_id": "t-1", "part": 0, "step": 0, "outcome_key": "market-1", "rule": "",
@@ -192,16 +193,16 @@ def test_groups_say_whether_they_can_train_and_why_not(dsn: str) -> None:
         member("b2", "equal", 1.0),
         member("c1", "alone", 1.0),
         member("d1", "mixed", 1.0),
-        member("d2", "mixed", 2.0, policy_version="v2", complete=False),
+        member("d2", "mixed", 2.0, policy="another", complete=False),
         member("e1", "unknown", None),
         member("e2", "unknown", 1.0),
     )
     found = rows(dsn, "SELECT group_key, size, trainable, why_not FROM groups ORDER BY 1")
     assert found == [
-        ("alone", 1, False, ["fewer than two members"]),
-        ("equal", 2, False, ["all rewards are equal"]),
+        ("alone", 1, False, ["too small"]),
+        ("equal", 2, False, ["equal rewards"]),
         ("good", 2, True, []),
-        ("mixed", 2, False, ["several policy versions", "incomplete members"]),
+        ("mixed", 2, False, ["mixed policies", "incomplete members"]),
         ("unknown", 2, False, ["members without a reward"]),
     ]
 

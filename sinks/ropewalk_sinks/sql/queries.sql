@@ -88,3 +88,101 @@ SELECT trajectory_id, reward_id, waits_for, target_event_id, call_id, response_i
 FROM unmatched_rewards_as_of(coalesce(%(moment)s::timestamptz, 'infinity'))
 WHERE %(trajectory_id)s::text IS NULL OR trajectory_id = %(trajectory_id)s
 ORDER BY trajectory_id COLLATE "C", reward_id COLLATE "C"
+
+-- unsettled_claims --
+-- Claims whose outcome has versions that settlement has not finished with by these rules.
+SELECT t.project, c.trajectory_id, c.event_id, c.idx, c.outcome_key, c.terms
+FROM claims c
+JOIN (SELECT outcome_key, count(*) AS n_versions FROM outcomes GROUP BY outcome_key) o
+    USING (outcome_key)
+JOIN parts p ON p.trajectory_id = c.trajectory_id AND p.part = c.part
+JOIN trajectories t ON t.window_start = p.window_start
+    AND t.trajectory_id = p.trajectory_id AND t.part = p.part
+LEFT JOIN settled_claims s ON s.trajectory_id = c.trajectory_id
+    AND s.event_id = c.event_id AND s.idx = c.idx
+WHERE s.n_versions IS DISTINCT FROM o.n_versions OR s.rules IS DISTINCT FROM %(rules)s
+
+-- all_claims --
+SELECT t.project, c.trajectory_id, c.event_id, c.idx, c.outcome_key, c.terms
+FROM claims c
+JOIN parts p ON p.trajectory_id = c.trajectory_id AND p.part = c.part
+JOIN trajectories t ON t.window_start = p.window_start
+    AND t.trajectory_id = p.trajectory_id AND t.part = p.part
+
+-- outcomes_of --
+SELECT outcome_key, version, occurred_at, "values" FROM outcomes
+WHERE outcome_key = ANY (%(keys)s) ORDER BY outcome_key, version
+
+-- settled_entries --
+-- What settlement has put into the ledger of these trajectories.
+SELECT reward_id, occurred_at, project, trajectory_id, name, value, source_version,
+       target_event_id, supersedes, outcome_key, outcome_version, metadata
+FROM rewards
+WHERE trajectory_id = ANY (%(ids)s) AND source = 'outcome' AND metadata ? 'claim'
+
+-- mark_settled --
+INSERT INTO settled_claims (trajectory_id, event_id, idx, n_versions, rules)
+SELECT *, %(rules)s FROM unnest(%(trajectories)s::text[], %(events)s::text[], %(idxs)s::int[],
+                                %(versions)s::int[])
+ON CONFLICT (trajectory_id, event_id, idx)
+DO UPDATE SET n_versions = excluded.n_versions, rules = excluded.rules
+
+-- lock_scores --
+-- Two that score at once must not store what the other, with a newer ledger, has replaced.
+SELECT pg_advisory_lock(hashtext('ropewalk scores'))
+
+-- record_spec --
+INSERT INTO reward_specs (spec, digest, content)
+VALUES (%(spec)s, %(digest)s, %(content)s::jsonb)
+ON CONFLICT DO NOTHING
+
+-- recorded_spec --
+SELECT digest, content FROM reward_specs WHERE spec = %(spec)s
+
+-- trajectories_to_score --
+SELECT DISTINCT t.trajectory_id FROM trajectories t
+WHERE t.trajectory_id > %(after)s
+    AND t.project = coalesce(%(project)s, t.project)
+    AND (%(since)s::timestamptz IS NULL OR t.finalized_at >= %(since)s::timestamptz OR EXISTS (
+        SELECT FROM rewards r
+        WHERE r.trajectory_id = t.trajectory_id AND r.recorded_at >= %(since)s::timestamptz))
+ORDER BY 1 LIMIT %(limit)s
+
+-- steps_to_score --
+SELECT p.trajectory_id, p.part, s.event_id, s.components, ARRAY(
+    SELECT unnest(ARRAY[c.call_id, c.response_id]) FROM llm_calls c
+    WHERE c.window_start = p.window_start AND c.trajectory_id = p.trajectory_id
+        AND c.part = p.part AND c.idx = ANY (s.calls))
+FROM parts p
+LEFT JOIN steps s USING (window_start, trajectory_id, part)
+WHERE p.trajectory_id = ANY (%(ids)s)
+ORDER BY p.trajectory_id, p.part, s.idx
+
+-- entries_to_score --
+SELECT trajectory_id, reward_id, name, source, value, target_event_id, call_id, response_id,
+       supersedes
+FROM rewards WHERE trajectory_id = ANY (%(ids)s)
+ORDER BY source_partition, source_offset
+
+-- store_scores --
+-- What is as it was is not touched, so that nothing is kept twice.
+INSERT INTO scores AS held (
+    trajectory_id, part, spec, total, immediate, n_entries, steps, returns, computed_at)
+SELECT given.*, now() FROM jsonb_to_recordset(%(rows)s::jsonb) AS given (
+    trajectory_id text, part int, spec text, total double precision, immediate double precision,
+    n_entries int, steps double precision[], returns double precision[])
+ORDER BY 1, 2
+ON CONFLICT (trajectory_id, part, spec) DO UPDATE SET
+    total = excluded.total, immediate = excluded.immediate, n_entries = excluded.n_entries,
+    steps = excluded.steps, returns = excluded.returns, computed_at = excluded.computed_at
+WHERE (held.total, held.immediate, held.n_entries, held.steps, held.returns) IS DISTINCT FROM
+    (excluded.total, excluded.immediate, excluded.n_entries, excluded.steps, excluded.returns)
+RETURNING xmax = 0
+
+-- stored_groups --
+SELECT project, scenario, group_key, window_id, policy_version, size, n_agents, same_policy,
+       n_complete, n_pending, n_rewarded, min_reward, max_reward, mean_reward, std_reward,
+       trajectory_ids, rewards, advantages, why_not, trainable
+FROM groups WHERE trainable OR NOT %(trainable)s
+ORDER BY project COLLATE "C", scenario COLLATE "C", group_key COLLATE "C", window_start,
+    policy_version COLLATE "C"
