@@ -12,6 +12,7 @@ from ropewalk_deploy.commands import (
     quarantine,
     rewards,
     scoring,
+    settling,
     stack,
     topics,
 )
@@ -29,7 +30,18 @@ def cli(context: click.Context, *, log_json: bool) -> None:
     set_up_logging(context.invoked_subcommand or "ropewalk", as_json=log_json)
 
 
-for module in (stack, topics, processes, feeding, asking, rewards, scoring, quarantine, demo):
+for module in (
+    stack,
+    topics,
+    processes,
+    feeding,
+    asking,
+    rewards,
+    scoring,
+    quarantine,
+    settling,
+    demo,
+):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -1,4 +1,4 @@
-"""Settings of both sinks: arguments first, then the environment (``ROPEWALK_...``)."""
+"""Settings of sinks and settlement: arguments first, then the environment (``ROPEWALK_...``)."""
 
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -116,3 +116,23 @@ class ParquetSettings(SinkSettings):
     def group(self) -> str:
         """The consumer group."""
         return self.parquet_group
+
+
+class SettlementSettings(SinkSettings):
+    """Settlement: what claims turn out to be worth.
+
+    Attributes:
+        settlement_topic: Where reward events go.
+        settlement_interval_s: Pause between two looks at claims and outcomes.
+        settlement_rules: As JSON in the environment: the rule of claims that name none, by a
+            prefix of ``OUTCOME_KEY`` or of ``PROJECT/OUTCOME_KEY``; the longest that fits counts.
+    """
+
+    postgres_dsn: str
+    settlement_topic: str = topics.AGENT_EVENTS.name
+    settlement_interval_s: Seconds = 5.0
+    settlement_rules: dict[str, str] = {
+        "prediction:": "prediction_market",
+        "price:": "price_move",
+        "perpetual:": "perpetual_position",
+    }

@@ -14,7 +14,7 @@ from ropewalk_deploy.__main__ import cli
 from ropewalk_producers.config import RecorderSettings, variable_of
 from ropewalk_schemas.reasons import Reason
 from ropewalk_schemas.topics import TOPICS
-from ropewalk_sinks.config import ParquetSettings, PostgresSettings
+from ropewalk_sinks.config import ParquetSettings, PostgresSettings, SettlementSettings
 from ropewalk_stream_processors.config import WorkerSettings
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +41,7 @@ def code_of(text: str) -> Iterator[str]:
 
 
 def known_variables() -> set[str]:
-    models = (WorkerSettings, PostgresSettings, ParquetSettings)
+    models = (WorkerSettings, PostgresSettings, ParquetSettings, SettlementSettings)
     known = {f"ROPEWALK_{name.upper()}" for model in models for name in model.model_fields}
     known |= {variable_of(setting.name) for setting in fields(RecorderSettings)}
     known |= {deploy_config.HOME, deploy_config.PARQUET_PATH, deploy_config.POSTGRES_DSN}
