@@ -10,9 +10,13 @@ def score_part(part: Trajectory, spec: RewardSpec = DEFAULT_SPEC) -> Score:
 
 
 def immediate_reward(part: Trajectory) -> float | None:
-    """What the part's steps earned at once, without the ledger; None if no step was rewarded."""
-    values = [component.value for step in part.steps for component in step.components]
-    return sum(values) if values else None
+    """What the part's steps earned at once, without the ledger; None if no step was rewarded.
+
+    Added up step by step, as `score` does, so that both give the same last bits.
+    """
+    if not any(step.components for step in part.steps):
+        return None
+    return sum(sum((c.value for c in step.components), 0.0) for step in part.steps)
 
 
 def schema_major(version: str) -> int:

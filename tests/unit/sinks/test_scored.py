@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from tests.support.published import a_part, a_step, an_entry, value_of
 
-from ropewalk_schemas.published import decode_published
+from ropewalk_schemas.published import ComponentRow, decode_published
 from ropewalk_schemas.scoring import RewardSpec
 from ropewalk_schemas.trajectory import Trajectory
 from ropewalk_sinks.incoming import is_part
@@ -36,6 +36,16 @@ def test_a_part_that_nothing_rewarded_has_no_total_rather_than_zero() -> None:
     part = decoded(steps=[a_step(0, components=[], calls=[]), a_step(1, components=[], calls=[])])
     assert score_part(part).total is None
     assert immediate_reward(part) is None
+
+
+def test_what_was_earned_at_once_is_the_score_without_the_ledger_to_the_last_bit() -> None:
+    part = decoded(
+        steps=[
+            a_step(n, components=[ComponentRow(name=name, value=0.1 * n + 0.7) for name in "abc"])
+            for n in range(2)
+        ]
+    )
+    assert immediate_reward(part) == score_part(part).total
 
 
 def test_returns_follow_the_discount_of_the_specification() -> None:
