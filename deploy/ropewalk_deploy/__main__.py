@@ -8,6 +8,7 @@ from ropewalk_deploy.commands import (
     asking,
     demo,
     feeding,
+    judging,
     processes,
     quarantine,
     rewards,
@@ -40,6 +41,7 @@ for module in (
     scoring,
     quarantine,
     settling,
+    judging,
     demo,
 ):
     for command in module.COMMANDS:

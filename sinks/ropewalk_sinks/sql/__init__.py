@@ -11,7 +11,7 @@ _NAME = re.compile(rb"^-- (\w+) --$", re.MULTILINE)
 
 @cache
 def query(name: str) -> bytes:
-    """The text of a query of ``queries.sql``.
+    """The text of a query of ``queries.sql`` or ``judge_queries.sql``.
 
     Raises:
         KeyError: If there is none of this name.
@@ -21,9 +21,13 @@ def query(name: str) -> bytes:
 
 @cache
 def _queries() -> dict[str, bytes]:
-    _, *blocks = _NAME.split((files(__name__) / "queries.sql").read_bytes())
-    names = (name.decode() for name in blocks[::2])
-    return dict(zip(names, (text.strip() for text in blocks[1::2]), strict=True))
+    found: dict[str, bytes] = {}
+    for file in files(__name__).iterdir():
+        if file.name.endswith("queries.sql"):
+            _, *blocks = _NAME.split(file.read_bytes())
+            names = (name.decode() for name in blocks[::2])
+            found.update(zip(names, (text.strip() for text in blocks[1::2]), strict=True))
+    return found
 
 
 @cache

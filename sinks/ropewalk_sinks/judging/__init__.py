@@ -1,0 +1,1 @@
+"""The judge stage: groups of trajectories are ranked by a model, and earn rewards for it."""
