@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -13,7 +14,12 @@ from confluent_kafka import Producer
 from tests.support.events import T0, a_decision, a_start, an_end
 from tests.support.pipeline import Pipeline, wait_for
 
+from ropewalk_deploy.simulation.driver import simulate
+from ropewalk_deploy.simulation.earned import ClaimId, expected_rewards
+from ropewalk_deploy.simulation.ledger import read_ledger
+from ropewalk_deploy.simulation.options import SimulationOptions
 from ropewalk_deploy.supervisor import Program
+from ropewalk_producers import RecorderSettings
 from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.encoding import to_json
 from ropewalk_schemas.events import Claim, Reward
@@ -190,3 +196,44 @@ def test_settlement_stops_when_told_to(pipeline: Pipeline) -> None:
     wait_for(lambda: n_started() > before, told="settlement has started")
     process.terminate()
     assert process.wait(20) == 0
+
+
+def test_what_simulated_agents_bet_on_is_paid_as_the_truth_ledger_says(
+    pipeline: Pipeline, tmp_path: Path
+) -> None:
+    options = SimulationOptions(
+        ledger=tmp_path / "ledger",
+        run="bets",
+        processes=1,
+        trajectories=40,
+        long=0.0,
+        duplicates=0.0,
+        vanish=0.0,
+        resolved=0.7,
+        corrected=0.5,
+        hours_behind=8.0,
+    )
+    servers = pipeline.places.bootstrap_servers
+    settings = RecorderSettings(project="market", service="tests", bootstrap_servers=servers)
+    with pipeline.running([*PROGRAMS, Program("settle", ("settle",))]):
+        pipeline.wait_until_owned()
+        report = simulate(options, settings)
+        expected = expected_rewards(read_ledger(options.ledger))
+        assert min(report.n_outcomes, len(expected)) > 40
+
+        def paid() -> dict[ClaimId, float]:
+            rows = ask(
+                pipeline,
+                "SELECT r.trajectory_id, r.target_event_id, (r.metadata ->> 'claim')::int, r.value "
+                "FROM rewards r WHERE starts_with(r.trajectory_id, 'bets/') "
+                "AND r.metadata ? 'claim' AND NOT EXISTS "
+                "(SELECT FROM rewards n WHERE n.supersedes = r.reward_id) "
+                "AND NOT r.metadata ? 'retracts'",
+            )
+            return {ClaimId(*row[:3]): row[3] for row in rows}
+
+        wait_for(
+            lambda: paid() == pytest.approx(expected),
+            told=f"every claim is paid\n{pipeline.log_tail()}",
+        )
+        assert count(pipeline, "quarantine WHERE trajectory_id LIKE 'bets/%'") == 0

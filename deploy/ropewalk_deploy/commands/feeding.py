@@ -49,6 +49,9 @@ def run_simulation(options: SimulationOptions) -> SimulationReport:
 @click.option("--short", default=0.25, show_default=True, help="One to three steps.")
 @click.option("--late-rewards", default=0.2, show_default=True)
 @click.option("--handovers", default=0.05, show_default=True, help="With a child writer.")
+@click.option("--resolved", default=0.0, show_default=True, help="Markets that get an outcome.")
+@click.option("--corrected", default=0.2, show_default=True, help="Of those, corrected ones.")
+@click.option("--hours-behind", default=0.0, help="Of simulated time; outcomes come hours later.")
 @click.option("--token-ids", default=0.1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 def simulate_command(

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from multiprocessing.context import SpawnContext
 from pathlib import Path
 from random import Random
@@ -13,6 +14,7 @@ from typing import Any
 from ropewalk_deploy.simulation.ledger import SUFFIX, read_ledger
 from ropewalk_deploy.simulation.life import LifePlan
 from ropewalk_deploy.simulation.options import SimulationError, SimulationOptions
+from ropewalk_deploy.simulation.outcomes import publish_outcomes
 from ropewalk_deploy.simulation.process import EXIT_DIED, run_process
 from ropewalk_producers import RecorderSettings
 
@@ -29,6 +31,7 @@ class SimulationReport:
         n_acknowledged: Distinct events that Kafka has; `by_type` splits them.
         n_unsure: Events sent by processes that died before they knew.
         n_duplicates: Acknowledged copies beyond the first.
+        n_outcomes: Outcomes of markets, corrections counted.
     """
 
     run: str
@@ -39,6 +42,7 @@ class SimulationReport:
     n_duplicates: int
     n_trajectories: int
     n_deaths: int
+    n_outcomes: int
     seconds: float
 
     @property
@@ -68,7 +72,9 @@ def simulate(
     )
     begun = time.monotonic()
     _Processes(options, settings, progress).run()
-    return _report(options, seconds=time.monotonic() - begun)
+    played_until = datetime.now(UTC) - timedelta(hours=options.hours_behind)
+    n_outcomes = publish_outcomes(options, settings.bootstrap_servers, played_until=played_until)
+    return _report(options, n_outcomes=n_outcomes, seconds=time.monotonic() - begun)
 
 
 def first_lives(options: SimulationOptions) -> list[LifePlan]:
@@ -139,7 +145,7 @@ class _Processes:
             raise SimulationError(msg)
 
 
-def _report(options: SimulationOptions, *, seconds: float) -> SimulationReport:
+def _report(options: SimulationOptions, *, n_outcomes: int, seconds: float) -> SimulationReport:
     ledger = read_ledger(options.ledger)
     acknowledged = ledger.acknowledged
     return SimulationReport(
@@ -151,5 +157,6 @@ def _report(options: SimulationOptions, *, seconds: float) -> SimulationReport:
         n_duplicates=ledger.n_duplicates,
         n_trajectories=len(ledger.opened),
         n_deaths=ledger.n_deaths,
+        n_outcomes=n_outcomes,
         seconds=seconds,
     )

@@ -16,6 +16,7 @@ from ropewalk_deploy.simulation.ledger_lines import (
     Intent,
     Line,
     Opened,
+    Resolved,
     decode_line,
     encode_line,
 )
@@ -116,6 +117,7 @@ class Ledger:
     events: dict[str, LedgerEvent] = field(default_factory=dict)
     opened: dict[str, Opened] = field(default_factory=dict)
     n_deaths: int = 0
+    resolved: list[Resolved] = field(default_factory=list)
 
     @property
     def acknowledged(self) -> dict[str, LedgerEvent]:
@@ -185,6 +187,7 @@ def _collected(lines: Iterable[Line]) -> Ledger:
     events: dict[str, LedgerEvent] = {}
     opened: dict[str, Opened] = {}
     acks: list[Ack] = []
+    resolved: list[Resolved] = []
     n_deaths = 0
     for line in lines:
         match line:
@@ -194,8 +197,10 @@ def _collected(lines: Iterable[Line]) -> Ledger:
                 acks.append(line)
             case Opened():
                 opened[line.trajectory_id] = line
+            case Resolved():
+                resolved.append(line)
             case Died():
                 n_deaths += 1
     for ack in acks:
         events[ack.event_id].places.append((ack.partition, ack.offset))
-    return Ledger(events, opened, n_deaths)
+    return Ledger(events, opened, n_deaths, resolved)

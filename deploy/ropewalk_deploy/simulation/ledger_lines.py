@@ -1,8 +1,16 @@
 """The lines of a truth ledger: what was about to be sent, and what Kafka acknowledged."""
 
 from hashlib import sha256
+from typing import Any
 
 import msgspec
+
+
+class SentClaim(msgspec.Struct, gc=False):
+    """A bet of a decision."""
+
+    outcome_key: str
+    terms: dict[str, Any] = {}
 
 
 class Intent(msgspec.Struct, tag_field="k", tag="intent", omit_defaults=True, gc=False):
@@ -20,6 +28,7 @@ class Intent(msgspec.Struct, tag_field="k", tag="intent", omit_defaults=True, gc
     n_events: int | None = None
     status: str | None = None
     reward: float = 0.0
+    claims: list[SentClaim] = []
 
 
 class Ack(msgspec.Struct, tag_field="k", tag="ack", gc=False):
@@ -45,6 +54,15 @@ class Died(msgspec.Struct, tag_field="k", tag="died", gc=False):
     life: int
 
 
+class Resolved(msgspec.Struct, tag_field="k", tag="resolved", gc=False):
+    """One version of a market's outcome, about to be sent."""
+
+    outcome_key: str
+    version: int
+    occurred_at: str
+    values: dict[str, Any]
+
+
 class _Sent(msgspec.Struct, gc=False):
     """What a ledger needs of an event's JSON; the rest is skipped."""
 
@@ -57,9 +75,10 @@ class _Sent(msgspec.Struct, gc=False):
     status: str | None = None
     value: float = 0.0
     reward_components: dict[str, float] = {}
+    claims: list[SentClaim] = []
 
 
-Line = Intent | Ack | Opened | Died
+Line = Intent | Ack | Opened | Died | Resolved
 
 _decode_sent = msgspec.json.Decoder(_Sent).decode
 decode_line = msgspec.json.Decoder(Line).decode
@@ -79,4 +98,5 @@ def intent_of(value: bytes) -> Intent:
         n_events=sent.n_events,
         status=sent.status,
         reward=sent.value + sum(sent.reward_components.values()),
+        claims=sent.claims,
     )

@@ -8,7 +8,7 @@ from ropewalk_deploy.simulation.markets import TONES
 
 _FRACTIONS = (
     *("duplicates", "vanish", "lost_clocks", "long", "short"),
-    *("late_rewards", "handovers", "token_ids"),
+    *("late_rewards", "handovers", "token_ids", "resolved", "corrected"),
 )
 
 
@@ -38,6 +38,9 @@ class SimulationOptions:
         short: Trajectories of one to three steps.
         late_rewards: Trajectories rewarded after they have ended.
         handovers: Trajectories that a child writer works on too.
+        resolved: Markets whose outcome becomes known after all have played; the rest never.
+        corrected: Of those, the ones whose first outcome was wrong.
+        hours_behind: How far simulated time is behind ours, so that outcomes come hours later.
         token_ids: Trajectories whose calls carry token ids and log-probabilities.
     """
 
@@ -61,6 +64,9 @@ class SimulationOptions:
     late_rewards: float = 0.2
     handovers: float = 0.05
     token_ids: float = 0.1
+    resolved: float = 0.0
+    corrected: float = 0.2
+    hours_behind: float = 0.0
 
     def __post_init__(self) -> None:
         for name in _FRACTIONS:
@@ -68,7 +74,7 @@ class SimulationOptions:
         for name in ("processes", "agents", "events", "trajectories"):
             count = getattr(self, name)
             _check(count is None or count >= 1, f"{name} is at least 1")
-        for name in ("rate", "pause_s", "deaths"):
+        for name in ("rate", "pause_s", "deaths", "hours_behind"):
             _check(getattr(self, name) >= 0, f"{name} is at least 0")
         _check(self.long + self.short <= 1, "long and short together are at most 1")
         _check(self.deaths <= self.processes, "at most every process can die")

@@ -18,14 +18,16 @@ CLOCKS_OFF_H = (-6.0, -2.5, 0.6)
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """An agent's wrong clock: off by `offset`, from step `jumps_at` on (0 is always)."""
+    """An agent's clock: `behind` as all are, and off by `offset` from step `jumps_at` on."""
 
     offset: timedelta = timedelta(0)
     jumps_at: int = 0
+    behind: timedelta = timedelta(0)
 
     def at(self, now: datetime, *, step: int) -> datetime:
         """What the agent takes `now` for."""
-        return now + self.offset if step >= self.jumps_at else now
+        simulated = now - self.behind
+        return simulated + self.offset if step >= self.jumps_at else simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def draw_script(options: SimulationOptions, *, process: int, slot: int, number: 
         agent_id=f"{options.run}-{name}",
         seed=seed,
         persona=PERSONAS[(process * options.agents + slot) % len(PERSONAS)],
-        game=_game(options, number),
+        game=draw_game_of(options, number),
         n_steps=n_steps,
         ending=_ending(rng, options),
         clock=_clock(rng, options, n_steps),
@@ -81,7 +83,8 @@ def draw_script(options: SimulationOptions, *, process: int, slot: int, number: 
     )
 
 
-def _game(options: SimulationOptions, number: int) -> Game:
+def draw_game_of(options: SimulationOptions, number: int) -> Game:
+    """The game that all agents play as their `number`-th."""
     rng = Random(f"{options.seed}/game/{number}")  # noqa: S311 - a simulation, not a secret
     names, weights = zip(*sorted(options.scenarios.items()), strict=True)
     scenario = rng.choices(names, weights)[0]
@@ -103,7 +106,8 @@ def _ending(rng: Random, options: SimulationOptions) -> Ending:
 
 
 def _clock(rng: Random, options: SimulationOptions, n_steps: int) -> Clock:
+    behind = timedelta(hours=options.hours_behind)
     if rng.random() >= options.lost_clocks:
-        return Clock()
+        return Clock(behind=behind)
     jumps_at = rng.choice((0, rng.randint(0, n_steps)))
-    return Clock(timedelta(hours=rng.choice(CLOCKS_OFF_H)), jumps_at)
+    return Clock(timedelta(hours=rng.choice(CLOCKS_OFF_H)), jumps_at, behind)
