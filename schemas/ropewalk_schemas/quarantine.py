@@ -22,7 +22,7 @@ class Quarantined:
 
     Attributes:
         detail: One sentence for a person.
-        stage: What refused it: ``assembler``, ``sink postgres`` or ``sink parquet``.
+        stage: What refused it: ``assembler``, ``sink postgres``, ``sink parquet`` or ``judge``.
         quarantined_by: Which code: engine version or sink name.
         broker_ms: The refused record's own broker time, ms since the epoch.
         quarantined_ms: Broker time when it was refused, ms since the epoch.

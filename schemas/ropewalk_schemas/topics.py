@@ -39,7 +39,7 @@ AGENT_EVENTS = TopicSpec(
     name="agent-events",
     key="trajectory_id",
     holds="one event per record, all kinds in one log: each trajectory has one total order",
-    producers=("recorder", "settlement", "worker (ticks and settings)"),
+    producers=("recorder", "settlement", "judge", "worker (ticks and settings)"),
     consumers=("worker",),
     retention_ms=14 * DAY_MS,
 )

@@ -15,6 +15,7 @@ from ropewalk_producers.config import RecorderSettings, variable_of
 from ropewalk_schemas.reasons import Reason
 from ropewalk_schemas.topics import TOPICS
 from ropewalk_sinks.config import ParquetSettings, PostgresSettings, SettlementSettings
+from ropewalk_sinks.judging.config import JudgeSettings
 from ropewalk_stream_processors.config import WorkerSettings
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +42,7 @@ def code_of(text: str) -> Iterator[str]:
 
 
 def known_variables() -> set[str]:
-    models = (WorkerSettings, PostgresSettings, ParquetSettings, SettlementSettings)
+    models = (WorkerSettings, PostgresSettings, ParquetSettings, SettlementSettings, JudgeSettings)
     known = {f"ROPEWALK_{name.upper()}" for model in models for name in model.model_fields}
     known |= {variable_of(setting.name) for setting in fields(RecorderSettings)}
     known |= {deploy_config.HOME, deploy_config.PARQUET_PATH, deploy_config.POSTGRES_DSN}
