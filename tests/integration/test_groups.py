@@ -44,7 +44,7 @@ def test_both_sinks_give_the_groups_that_python_gives(dsn: str, tmp_path: Path, 
     store_in_parquet(tmp_path, stored)
     expected = {key: rounded(group) for key, group in groups_by_hand(parts, entries).items()}
     assert by_name(postgres_groups(dsn)) == expected
-    assert parquet_groups(tmp_path) == parquet_groups(tmp_path)
+    assert parquet_groups(tmp_path) == parquet_groups(tmp_path)  # to the last bit
     assert by_name(parquet_groups(tmp_path)) == expected
     said = {why for group in expected.values() for why in group["why_not"]}
     assert {"mixed policies", "incomplete members", "rewards pending"} <= said

@@ -89,24 +89,26 @@ WITH counted AS (
            count(reward) AS n_rewarded,
            min(reward) AS min_reward,
            max(reward) AS max_reward,
-           avg(reward) AS mean_reward,
-           stddev_pop(reward) AS std_reward,
            list(trajectory_id ORDER BY trajectory_id) AS trajectory_ids,
            list(reward ORDER BY trajectory_id) AS rewards
     FROM group_members()
     GROUP BY project, scenario, group_key, window_id, policy_version
+), spread AS (
+    -- Of the ordered list: threads must not decide about the last bits.
+    SELECT *, list_avg(rewards) AS mean_reward, list_stddev_pop(rewards) AS std_reward
+    FROM counted
 ), judged AS (
     SELECT *, max_reward - min_reward AS reward_spread,
            [(r - mean_reward) / (std_reward + 1e-6) FOR r IN rewards] AS advantages,
-           list_filter([
+           [why FOR why IN [
                CASE WHEN size < 2 THEN 'too small' END,
                CASE WHEN NOT same_policy THEN 'mixed policies' END,
                CASE WHEN n_complete < size THEN 'incomplete members' END,
                CASE WHEN n_pending > 0 THEN 'rewards pending' END,
                CASE WHEN n_rewarded < size THEN 'members without a reward' END,
                CASE WHEN n_rewarded >= 2 AND min_reward = max_reward THEN 'equal rewards' END
-           ], lambda why: why IS NOT NULL) AS why_not
-    FROM counted
+           ] IF why IS NOT NULL] AS why_not
+    FROM spread
 )
 SELECT *, len(why_not) = 0 AS trainable FROM judged;
 
