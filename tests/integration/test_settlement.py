@@ -1,5 +1,6 @@
 """Settlement on real servers: killed again and again, the ledger says what it should."""
 
+import json
 import random
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -122,6 +123,12 @@ def earned(entries: Iterable[Reward]) -> dict[str, float]:
     }
 
 
+def check_truth(pipeline: Pipeline, ledger: Path) -> dict[str, tuple[bool, int]]:
+    """Of each check of `ropewalk verify --ledger`: whether it holds, and what was found."""
+    found = pipeline.ropewalk("verify", "--ledger", str(ledger), "--timeout", "5", "--json")
+    return {c["name"]: (c["ok"], c["found"]) for c in json.loads(found.stdout)["checks"]}
+
+
 def test_a_settlement_that_is_killed_again_and_again_leaves_the_right_ledger(
     pipeline: Pipeline,
 ) -> None:
@@ -237,3 +244,5 @@ def test_what_simulated_agents_bet_on_is_paid_as_the_truth_ledger_says(
             told=f"every claim is paid\n{pipeline.log_tail()}",
         )
         assert count(pipeline, "quarantine WHERE trajectory_id LIKE 'bets/%'") == 0
+        checks = check_truth(pipeline, options.ledger)
+        assert checks["ledger: claims are paid what the outcomes say"] == (True, len(expected))
