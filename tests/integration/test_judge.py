@@ -359,6 +359,16 @@ def test_what_is_stored_and_not_known_to_be_sent_is_sent_as_it_was(court: Court)
     assert len({(record.key, record.value, str(record.headers)) for record in refused}) == 1
 
 
+def test_a_database_made_anew_from_the_log_asks_about_no_rewarded_group(court: Court) -> None:
+    court.store(a_group("a"))
+    with judge_server(always()) as server:
+        court.once(server)
+        court.current()  # the rewards are stored
+        with psycopg.connect(court.lab.dsn) as connection:
+            connection.execute("DELETE FROM judgments")
+        assert court.once(server)["requests"] == 0
+
+
 def test_the_first_judgment_that_is_stored_stays(court: Court) -> None:
     court.store(a_group("a"))
     store = JudgmentStore(court.lab.dsn, rubric=DEFAULT_RUBRIC, model="m")

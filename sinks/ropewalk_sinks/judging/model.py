@@ -104,7 +104,6 @@ class Judgment:
     """A stored judgment; without scores it was refused, and `detail` and `raw` say why."""
 
     judgment_id: str
-    serial: int
     project: str
     group_name: str
     rubric: str

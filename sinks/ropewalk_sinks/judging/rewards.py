@@ -3,11 +3,12 @@
 from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.events import Reward
 from ropewalk_schemas.quarantine import Quarantined
+from ropewalk_sinks.judging.identity import refusal_number
 from ropewalk_sinks.judging.model import Judgment
 
 REWARD_NAME = "judge"
 REFUSAL_TOPIC = "judgments"
-"""Where a refused judgment says it came from; its offset is the judgment's serial number."""
+"""Where a refused judgment says it came from; its offset is a number of its own."""
 
 
 def reward_events(judgment: Judgment) -> list[tuple[bytes, bytes]]:
@@ -43,7 +44,7 @@ def refusal(judgment: Judgment) -> Quarantined:
     return Quarantined(
         topic=REFUSAL_TOPIC,
         partition=0,
-        offset=judgment.serial,
+        offset=refusal_number(judgment.judgment_id, judgment.judged_at),
         key=judgment.judgment_id.encode(),
         value=judgment.raw,
         headers=[("group", judgment.group_name.encode())],

@@ -46,7 +46,8 @@ class JudgmentStore:
             members = tuple(map(Member._make, zip(*row[6:], strict=True)))
             key = judgment_id(members, rubric=self._rubric.version, model=self._model)
             found[key] = Group(*[*row[:6], members])
-        known = {row[0] for row in self._rows("known_judgments", ids=list(found))}
+        rewards = [reward_id(key, group.members[0]) for key, group in found.items()]
+        known = {r[0] for r in self._rows("known_judgments", ids=[*found], reward_ids=rewards)}
         return {key: group for key, group in found.items() if key not in known}
 
     def task(self, key: str, group: Group) -> Task:

@@ -17,7 +17,12 @@ HAVING count(*) >= 2
 ORDER BY max(finalized_at), min(trajectory_id COLLATE "C")
 
 -- known_judgments --
+-- Also those that a database made anew from the log knows by their rewards only.
 SELECT judgment_id FROM judgments WHERE judgment_id = ANY (%(ids)s)
+UNION
+SELECT given.judgment_id
+FROM unnest(%(ids)s::text[], %(reward_ids)s::text[]) AS given (judgment_id, reward_id)
+JOIN rewards USING (reward_id)
 
 -- goals_to_judge --
 SELECT t.trajectory_id, t.goal
@@ -65,7 +70,7 @@ FROM unnest(%(reward_ids)s::text[], %(trajectory_ids)s::text[], %(values)s::floa
     WITH ORDINALITY AS given (reward_id, trajectory_id, value, explanation, idx)
 
 -- judgments_to_emit --
-SELECT j.judgment_id, j.serial, j.project, j.group_name, j.rubric, j.model, j.detail, j.raw,
+SELECT j.judgment_id, j.project, j.group_name, j.rubric, j.model, j.detail, j.raw,
        j.judged_at
 FROM judgments j WHERE j.emitted_at IS NULL ORDER BY j.serial LIMIT 100
 
