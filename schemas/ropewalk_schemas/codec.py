@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ropewalk_schemas.derive import Derivation
 from ropewalk_schemas.encoding import to_json
-from ropewalk_schemas.errors import DecodeError
+from ropewalk_schemas.errors import DecodeError, invalid
 from ropewalk_schemas.events import AGENT_EVENT, EVENT_MODELS, LifeEvent, Reward
 from ropewalk_schemas.fields import MAX_YEAR, MIN_YEAR, SCHEMA_VERSION
 from ropewalk_schemas.prechecks import check_nul_and_depth, parse_strictly
@@ -107,10 +107,7 @@ def decode_event_with_models(value: bytes) -> LifeEvent | Reward:
     try:
         return AGENT_EVENT.validate_json(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        detail = f"{first['msg']} - at {place}"
-        raise DecodeError("invalid", detail) from error
+        raise invalid(error) from error
 
 
 def decode_for_assembly(value: bytes) -> LifeEvent | Reward:

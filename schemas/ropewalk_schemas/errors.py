@@ -6,6 +6,8 @@ RopewalkSchemaError
 └── SpecError        a reward specification cannot be used
 """
 
+from pydantic import ValidationError
+
 from ropewalk_schemas.reasons import Reason
 
 
@@ -33,3 +35,10 @@ class DecodeError(RopewalkSchemaError):
         super().__init__(f"{reason}: {detail}")
         self.reason: Reason = reason
         self.detail = detail
+
+
+def invalid(error: ValidationError) -> DecodeError:
+    """What a model found wrong first, and where, as the quarantine says it."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return DecodeError("invalid", f"{first['msg']} - at {place}")

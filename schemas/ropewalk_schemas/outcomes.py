@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from ropewalk_schemas.errors import DecodeError
+from ropewalk_schemas.errors import invalid
 from ropewalk_schemas.fields import SCHEMA_VERSION, Contract, Instant, JsonObject, Name, Position
 from ropewalk_schemas.prechecks import check_nul_and_depth
 
@@ -33,6 +33,4 @@ def decode_outcome(value: bytes) -> Outcome:
     try:
         return Outcome.model_validate_json(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DecodeError(reason="invalid", detail=f"{first['msg']} - at {place}") from error
+        raise invalid(error) from error

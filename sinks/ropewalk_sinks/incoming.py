@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from pydantic import ValidationError
 
-from ropewalk_schemas.errors import DecodeError
+from ropewalk_schemas.errors import DecodeError, invalid
 from ropewalk_schemas.outcomes import Outcome, decode_outcome
 from ropewalk_schemas.prechecks import check_nul_and_depth
 from ropewalk_schemas.progress import Progress
@@ -87,9 +87,7 @@ def _read_progress(record: SourceRecord) -> Progress | None:
     try:
         return Progress.model_validate_json(record.value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise DecodeError(reason="invalid", detail=f"{first['msg']} - at {place}") from error
+        raise invalid(error) from error
 
 
 def _read_quarantined(record: SourceRecord) -> Quarantined:
@@ -97,8 +95,6 @@ def _read_quarantined(record: SourceRecord) -> Quarantined:
         return from_record(record.key, record.value, record.headers)
     except DecodeError as error:
         return unreadable(record, error.detail)
-    except (ValueError, TypeError, KeyError) as error:
-        return unreadable(record, f"its account is broken: {error}")
 
 
 def unreadable(record: SourceRecord, detail: str) -> Quarantined:
