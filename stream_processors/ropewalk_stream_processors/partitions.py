@@ -138,8 +138,7 @@ class Partitions:
         except Exception as error:
             raise self._crashed(partition, record.offset, error) from error
         self._send_outputs(partition, engine)
-        if not owned.settings_checked and engine.next_offset >= owned.end_at_start:
-            self._check_settings(partition, owned)
+        self._check_settings(partition, owned)
 
     def _send_outputs(self, partition: int, engine: Engine) -> None:
         for output in engine.outputs:
@@ -158,7 +157,9 @@ class Partitions:
         return EngineError(msg)
 
     def _check_settings(self, partition: int, owned: Owned) -> None:
-        """Settings live in the log: what differs from ours is written there."""
+        """Settings live in the log: what differs from ours is written there, once it is read."""
+        if owned.settings_checked or owned.engine.next_offset < owned.end_at_start:
+            return
         owned.settings_checked = True
         wanted = self._settings.limits
         if owned.engine.settings != wanted:
@@ -170,8 +171,7 @@ class Partitions:
         """Write a tick to each partition that is quiet while something waits for time."""
         now = self._clock()
         for partition, owned in self.owned.items():
-            if not owned.settings_checked and owned.engine.next_offset >= owned.end_at_start:
-                self._check_settings(partition, owned)
+            self._check_settings(partition, owned)
             quiet = now - owned.last_record_at >= self._settings.tick_after_s
             if quiet and owned.engine.waits():
                 owned.last_record_at = now
