@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 # Chatty at info, and about things our own lines say better.
-QUIET = ("aiokafka", "asyncio", "faust", "mode")
+QUIET = ("aiokafka", "asyncio", "faust", "httpcore", "httpx", "mode")
 AGAIN_AFTER_S = 10.0
 ALIKE = 40  # lines that begin with the same characters are the same
 

@@ -16,18 +16,13 @@ from typing import Any
 import psycopg
 import pytest
 from confluent_kafka.cimpl import NewTopic
-from tests.support.judge_server import (
-    INPUT_TOKENS,
-    OUTPUT_TOKENS,
-    JudgeServer,
-    always,
-    in_turn,
-    judge_server,
-)
+from tests.support.judge_server import judge_server
 from tests.support.published import a_part, an_entry, value_of
 from tests.support.sink_lab import DEADLINE_S, N_PARTITIONS, Lab, count, open_lab, rows, wait_for
 
 from ropewalk_deploy.kafka import LogRecord, LogScanner
+from ropewalk_deploy.simulation.model_server import INPUT_TOKENS, OUTPUT_TOKENS, ModelServer
+from ropewalk_deploy.simulation.scripted_model import always, in_turn
 from ropewalk_deploy.stack.model import Stack
 from ropewalk_schemas.codec import decode_event
 from ropewalk_schemas.events import AGENT_EVENT
@@ -56,7 +51,7 @@ class Court:
     lab: Lab
     events: str
 
-    def settings(self, server: JudgeServer, **changes: Any) -> dict[str, Any]:
+    def settings(self, server: ModelServer, **changes: Any) -> dict[str, Any]:
         return {
             "bootstrap_servers": self.lab.settings.bootstrap_servers,
             "topics": self.lab.settings.topics.model_dump(),
@@ -73,7 +68,7 @@ class Court:
             **changes,
         }
 
-    def once(self, server: JudgeServer, *, again: bool = False, **changes: Any) -> dict[str, Any]:
+    def once(self, server: ModelServer, *, again: bool = False, **changes: Any) -> dict[str, Any]:
         settings = JudgeSettings.load(**self.settings(server, **changes))
         return run(settings, DEFAULT_RUBRIC, threading.Event(), once=True, again=again)
 
@@ -249,6 +244,19 @@ def test_an_endpoint_that_is_down_decides_nothing(court: Court) -> None:
     assert up["judged"] == 1
 
 
+def test_what_was_answered_is_stored_when_another_answer_ends_the_judge(court: Court) -> None:
+    court.store([*a_group("refused"), *a_group("slow")])
+    with judge_server(
+        lambda text, _: "no_key" if "Task refused" in text else "slow", slow_s=0.5
+    ) as server:
+        with pytest.raises(SinkError, match="answers 401"):
+            court.once(server)
+        server.choose = always()
+        again = court.once(server)
+    assert (again["judged"], again["requests"]) == (1, 1)
+    assert len(court.rewards()) == 2 * SIZE
+
+
 def test_no_more_requests_are_under_way_than_allowed(court: Court) -> None:
     court.store([part for n in range(6) for part in a_group(f"g{n}", 2)])
     under_way, most, lock = [0], [0], threading.Lock()
@@ -290,7 +298,7 @@ def test_a_dry_run_shows_prompts_and_asks_nobody(court: Court) -> None:
     assert count(court.lab.dsn, "judgments") == 0
 
 
-def start(court: Court, server: JudgeServer) -> "subprocess.Popen[bytes]":
+def start(court: Court, server: ModelServer) -> "subprocess.Popen[bytes]":
     settings = json.dumps(court.settings(server, judge_concurrency=CONCURRENCY))
     return subprocess.Popen([sys.executable, str(PROCESS), settings], stderr=subprocess.DEVNULL)
 

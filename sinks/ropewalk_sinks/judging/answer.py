@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ropewalk_schemas.encoding import parse_json
 from ropewalk_sinks.judging.model import Score
@@ -16,16 +16,8 @@ class AnswerError(Exception):
     """The answer is not what was asked for; the message says what is wrong with it."""
 
 
-class Answer(NamedTuple):
-    """What the endpoint's body holds."""
-
-    content: str
-    input_tokens: int
-    output_tokens: int
-
-
-def read_body(body: bytes) -> Answer:
-    """The text and the tokens of a ``/chat/completions`` answer.
+def read_body(body: bytes) -> str:
+    """The text of a ``/chat/completions`` answer.
 
     Raises:
         AnswerError: If the body is not one.
@@ -36,24 +28,17 @@ def read_body(body: bytes) -> Answer:
         raise AnswerError(msg)
     match said.get("choices"):
         case [{"message": {"content": str(content)}}, *_]:
-            usage = said.get("usage")
-            usage = usage if isinstance(usage, dict) else {}
-            return Answer(
-                content,
-                _count(usage.get("prompt_tokens")),
-                _count(usage.get("completion_tokens")),
-            )
+            return content
     msg = "the endpoint's answer has no choices[0].message.content"
     raise AnswerError(msg)
 
 
 def tokens_of(body: bytes) -> tuple[int, int]:
-    """Input and output tokens of an answer, 0 where it does not say."""
-    try:
-        answer = read_body(body)
-    except AnswerError:
-        return 0, 0
-    return answer.input_tokens, answer.output_tokens
+    """Input and output tokens of an answer, however bad it is; 0 where it does not say."""
+    said = parse_json(body)
+    usage = said.get("usage") if isinstance(said, dict) else None
+    usage = usage if isinstance(usage, dict) else {}
+    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
 
 
 def read_scores(content: str, n_shown: int) -> list[Score]:

@@ -77,6 +77,6 @@ def _try(prompt: Prompt, ask: Ask) -> _Try:
             msg = f"{problem}; see ROPEWALK_JUDGE_BASE_URL, _MODEL and _API_KEY"
             raise ConfigError(msg)
     try:
-        return _Try(read_scores(read_body(reply.body).content, prompt.n_shown), "", reply.body)
+        return _Try(read_scores(read_body(reply.body), prompt.n_shown), "", reply.body)
     except AnswerError as error:
         return _Try([], str(error).replace("\0", ""), reply.body)

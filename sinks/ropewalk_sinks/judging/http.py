@@ -1,19 +1,27 @@
-"""One request to an OpenAI-compatible endpoint, with the standard library's client.
+"""One request to an OpenAI-compatible endpoint.
 
 The only module that speaks HTTP. Redirects are not followed, so that the key goes nowhere else.
 """
 
-import http.client
+import logging
+import re
+import ssl
 import time
 from typing import NamedTuple
-from urllib.parse import urlsplit
+
+import httpx
 
 from ropewalk_schemas.encoding import to_json
 from ropewalk_sinks.errors import ConfigError
 from ropewalk_sinks.judging.config import JudgeSettings
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-_CHUNK = 65_536
+_PORTS = range(65_536)
+_KEY = re.compile(r"[!-~]+")
+_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+# It logs every request at INFO; what there is to say of one, `asking` says.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class Reply(NamedTuple):
@@ -32,17 +40,15 @@ class Endpoint:
     """Where the judge is asked; may be used by several threads at once.
 
     Raises:
-        ConfigError: If the base URL is not one.
+        ConfigError: If the base URL or the key is not one, or a proxy of the environment is not.
     """
 
     def __init__(self, settings: JudgeSettings) -> None:
         self._timeout_s = settings.judge_timeout_s
         self._model, self._json_mode = settings.judge_model, settings.judge_json_mode
-        self.url = settings.judge_base_url.rstrip("/") + "/chat/completions"
-        self._secure, self._host, self._port, self._path = _parsed(self.url)
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if settings.judge_api_key is not None:
-            self._headers["Authorization"] = f"Bearer {settings.judge_api_key.get_secret_value()}"
+        self._key = _key(settings)
+        self.url = _checked(settings.judge_base_url.rstrip("/") + "/chat/completions")
+        self._client = _client(self._key, self._timeout_s, settings.judge_concurrency)
 
     def ask(self, messages: list[dict[str, str]]) -> Reply:
         """Send a chat, and give the answer whatever its status.
@@ -53,48 +59,86 @@ class Endpoint:
         asked: dict[str, object] = {"model": self._model, "messages": messages}
         if self._json_mode:
             asked["response_format"] = {"type": "json_object"}
-        connection = self._connection()
         until = time.monotonic() + self._timeout_s
         try:
-            connection.request("POST", self._path, to_json(asked), self._headers)
-            response = connection.getresponse()
-            body = _read(response, until)
-        except (OSError, http.client.HTTPException) as error:
-            msg = f"no answer from {self.url}: {error or type(error).__name__}"
+            with self._client.stream("POST", self.url, content=to_json(asked)) as response:
+                body = _read(response, until)
+        except httpx.HTTPError as error:
+            msg = f"no answer from {self.url}: {str(error) or type(error).__name__}"
             raise EndpointError(msg) from error
-        finally:
-            connection.close()
-        return Reply(response.status, body, response.headers.get("Retry-After"))
+        if self._key and not response.is_success:
+            # Some servers repeat the key they refuse, and this text is logged and stored.
+            body = body.replace(self._key.encode(), b"***")
+        return Reply(response.status_code, body, response.headers.get("Retry-After"))
 
-    def _connection(self) -> http.client.HTTPConnection:
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        return kind(self._host, self._port, timeout=self._timeout_s)
+    def close(self) -> None:
+        """Close the connections; nothing can be asked any more."""
+        self._client.close()
 
 
-def _read(response: http.client.HTTPResponse, until: float) -> bytes:
-    """The whole body; a server that trickles does not get more time than one that is silent."""
+def _client(key: str, timeout_s: float, n_connections: int) -> httpx.Client:
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    headers["Accept-Encoding"] = "identity"  # so that no small body unpacks to a huge one
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    try:
+        return httpx.Client(
+            headers=headers,
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=n_connections),
+            # The machine's certificates: a company's own authority is installed there.
+            verify=ssl.create_default_context(),
+            # HTTPS_PROXY and NO_PROXY count, as for every other client of the machine: often a
+            # proxy is the only way out. What is on this machine is never asked through one.
+            trust_env=True,
+            mounts=dict.fromkeys(_LOOPBACK),
+        )
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        msg = f"HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY cannot be used: {error}"
+        raise ConfigError(msg) from error
+
+
+def _read(response: httpx.Response, until: float) -> bytes:
+    """The whole body; a server that trickles does not get more time than one that is silent.
+
+    Headers came before it: for them the client has a limit per read, and one of size.
+    """
     body = bytearray()
-    while chunk := response.read1(_CHUNK):
+    for chunk in response.iter_raw():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
             msg = f"its answer is longer than {MAX_BODY_BYTES} bytes"
-            raise http.client.HTTPException(msg)
+            raise httpx.ReadError(msg)
         if time.monotonic() > until:
-            raise TimeoutError("timed out")
+            msg = "timed out"
+            raise httpx.ReadTimeout(msg)
     return bytes(body)
 
 
-def _parsed(url: str) -> tuple[bool, str, int | None, str]:
+def _checked(url: str) -> str:
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        parsed = httpx.URL(url)
+        # As the resolver does it, which fails at what is no name.
+        host = parsed.host and parsed.raw_host.decode().encode("idna")
+    except (ValueError, httpx.InvalidURL):
+        parsed, host = httpx.URL(""), ""
+    known = parsed.scheme in ("http", "https") and (parsed.port or 0) in _PORTS
+    if not known or not host or parsed.userinfo or parsed.query:
         msg = (
             "setting ROPEWALK_JUDGE_BASE_URL must be a URL such as http://localhost:8000/v1, "
-            "without user or password"
+            "without user, password or query"
         )
         raise ConfigError(msg)
-    path = parts.path + (f"?{parts.query}" if parts.query else "")
-    return parts.scheme == "https", parts.hostname, port, path
+    return url
+
+
+def _key(settings: JudgeSettings) -> str:
+    """The key, "" for none; checked here, for the client's complaint would quote it."""
+    key = settings.judge_api_key.get_secret_value() if settings.judge_api_key else ""
+    if key and not _KEY.fullmatch(key):
+        msg = (
+            "setting ROPEWALK_JUDGE_API_KEY holds a character that no key has, such as a space or "
+            "a line break"
+        )
+        raise ConfigError(msg)
+    return key

@@ -12,10 +12,9 @@ from typing import Any
 
 from ropewalk_schemas.quarantine import Quarantined
 from ropewalk_sinks.errors import SinkError
-from ropewalk_sinks.judging.asking import Waiting, judged
+from ropewalk_sinks.judging.asking import Ask, Waiting, judged
 from ropewalk_sinks.judging.config import JudgeSettings
 from ropewalk_sinks.judging.http import Endpoint
-from ropewalk_sinks.judging.kafka import EventWriter
 from ropewalk_sinks.judging.model import Group, Task, Verdict
 from ropewalk_sinks.judging.prompt import Prompt, prompt_of
 from ropewalk_sinks.judging.retries import Patience
@@ -24,10 +23,14 @@ from ropewalk_sinks.judging.rubric import Rubric
 from ropewalk_sinks.judging.shorten import Bounds
 from ropewalk_sinks.judging.store import JudgmentStore
 from ropewalk_sinks.kafka import QuarantineWriter, require_topics
+from ropewalk_sinks.reward_log import RewardWriter
 
 log = logging.getLogger(__name__)
 
+PROMISE = "the judgments are stored, and written again at the next start"
 LONGEST_PAUSE_S = 600.0
+NOW = ("later", "too_large")
+"""Counts of groups as they are after the last turn; the others add up."""
 LATER_AT_MOST = 5
 """A group that gets no answer so often, while others do, is refused."""
 
@@ -36,11 +39,16 @@ class Judge:
     """Judges what is settled; everything it decides is stored before it is sent."""
 
     def __init__(
-        self, settings: JudgeSettings, rubric: Rubric, store: JudgmentStore, stop: threading.Event
+        self,
+        settings: JudgeSettings,
+        rubric: Rubric,
+        store: JudgmentStore,
+        ask: Ask,
+        stop: threading.Event,
     ) -> None:
         self._settings, self._rubric, self._store, self._stop = settings, rubric, store, stop
-        self._endpoint = Endpoint(settings)
-        self._write = EventWriter(settings)
+        self._ask_endpoint = ask
+        self._write = RewardWriter(settings, settings.judge_topic, promise=PROMISE)
         self._refuse = QuarantineWriter(settings)
         self._later: Counter[str] = Counter()
 
@@ -63,28 +71,28 @@ class Judge:
 
     def _judge(self, tasks: Sequence[Task]) -> Counter[str]:
         counts: Counter[str] = Counter()
+        verdicts: list[tuple[Task, Verdict]] = []
+        failures: list[Exception] = []
         with ThreadPoolExecutor(len(tasks), thread_name_prefix="judge") as pool:
             asked: dict[Future[Verdict], Task] = {pool.submit(self._ask, t): t for t in tasks}
-            verdicts: list[tuple[Task, Verdict]] = []
             for future in as_completed(asked):
-                task, verdict = asked[future], self._result(future)
+                try:
+                    task, verdict = asked[future], future.result()
+                except Exception as error:  # no answer can come: what was answered is stored first
+                    self._stop.set()
+                    failures.append(error)
+                    continue
                 counts.update(verdict.usage._asdict())
                 if verdict.may_help_later:
                     verdicts.append((task, verdict))
                 else:
                     self._record(task, verdict)
                     counts["judged" if verdict.scores else "refused"] += 1
+        if failures:
+            raise failures[0]
         for task, verdict in verdicts:
             counts[self._put_off(task, verdict, others_work=counts["judged"] > 0)] += 1
         return counts
-
-    def _result(self, future: Future[Verdict]) -> Verdict:
-        """What was answered; when no answer can come, the others are not waited for long."""
-        try:
-            return future.result()
-        except BaseException:
-            self._stop.set()
-            raise
 
     def _ask(self, task: Task) -> Verdict:
         settings = self._settings
@@ -93,7 +101,7 @@ class Judge:
         )
         waiting = Waiting(now=_now, pause=self._stop.wait)
         prompt = prompt_of(task, self._rubric, bounds_of(settings))
-        return judged(prompt, self._endpoint.ask, patience, waiting)
+        return judged(prompt, self._ask_endpoint, patience, waiting)
 
     def _put_off(self, task: Task, verdict: Verdict, *, others_work: bool) -> str:
         """Leave a group for a later turn, unless it alone gets no answer again and again."""
@@ -143,8 +151,8 @@ def run(
     """
     names = (settings.judge_topic, settings.topics.quarantine)
     total: Counter[str] = Counter()
-    with closing(_store(settings, rubric)) as store:
-        judge = Judge(settings, rubric, store, stop)
+    with closing(_store(settings, rubric)) as store, closing(Endpoint(settings)) as endpoint:
+        judge = Judge(settings, rubric, store, endpoint.ask, stop)
         require_topics(settings.bootstrap_servers, names)
         _wait_for_lock(store, stop, settings.judge_interval_s, once=once)
         if again and not stop.is_set():
@@ -153,6 +161,8 @@ def run(
         while not stop.is_set():
             counts = judge.turn()
             total += counts
+            for now in NOW:
+                total[now] = counts[now]
             if counts["requests"]:
                 log.info("judge_progress %s", " ".join(f"{k}={v}" for k, v in counts.items() if v))
             if once:
@@ -178,6 +188,13 @@ def prompts(settings: JudgeSettings, rubric: Rubric) -> Iterator[tuple[Group, Pr
         due, _ = _due(store, settings)
         for key, group in due.items():
             yield group, prompt_of(store.task(key, group), rubric, bounds_of(settings))
+
+
+def is_judged(settings: JudgeSettings, rubric: Rubric) -> bool:
+    """Whether a judge has nothing to do, however long groups have been settled."""
+    with closing(_store(settings, rubric)) as store:
+        due, _ = _due(store, settings.model_copy(update={"judge_settle_s": 0}))
+        return not due and not store.to_emit()
 
 
 def bounds_of(settings: JudgeSettings) -> Bounds:

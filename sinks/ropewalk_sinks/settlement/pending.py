@@ -1,6 +1,7 @@
 """Claims that are worth nothing yet, and why."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import NamedTuple
 
 from ropewalk_sinks.config import SettlementSettings
@@ -23,6 +24,17 @@ class Pending(NamedTuple):
     reason: str
 
 
+def is_settled(settings: SettlementSettings) -> bool:
+    """Whether settlement has nothing to do: all it had to say is stored.
+
+    Raises:
+        SinkError: If the database does not answer, or a rule cannot be loaded.
+    """
+    book = RuleBook.load(settings.settlement_rules)
+    with closing(SettlementStore(settings.postgres_dsn)) as store:
+        return not any(store.unsettled(book.fingerprint))
+
+
 def pending_claims(settings: SettlementSettings) -> Iterator[Pending]:
     """Claims without an outcome, and unsettleable ones.
 
@@ -30,8 +42,7 @@ def pending_claims(settings: SettlementSettings) -> Iterator[Pending]:
         SinkError: If the database does not answer, or a rule cannot be loaded.
     """
     book = RuleBook.load(settings.settlement_rules)
-    store = SettlementStore(settings.postgres_dsn)
-    try:
+    with closing(SettlementStore(settings.postgres_dsn)) as store:
         for batch in store.claims():
             for claim in batch.claims:
                 outcomes = batch.outcomes.get(claim.outcome_key)
@@ -42,5 +53,3 @@ def pending_claims(settings: SettlementSettings) -> Iterator[Pending]:
                 reason = settle_claim(claim, outcomes, book).problem(newest)
                 if reason is not None:
                     yield Pending(claim, newest, reason)
-    finally:
-        store.close()

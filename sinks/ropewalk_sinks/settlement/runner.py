@@ -6,9 +6,11 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
+from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.events import Reward
 from ropewalk_sinks.config import SettlementSettings
 from ropewalk_sinks.kafka import require_topics
+from ropewalk_sinks.reward_log import RewardWriter
 from ropewalk_sinks.settlement.entries import (
     OpenClaim,
     Settled,
@@ -16,13 +18,13 @@ from ropewalk_sinks.settlement.entries import (
     retraction,
     settle_claim,
 )
-from ropewalk_sinks.settlement.kafka import RewardWriter
 from ropewalk_sinks.settlement.rulebook import RuleBook
 from ropewalk_sinks.settlement.store import Batch, SettlementStore
 
 log = logging.getLogger(__name__)
 
-Write = Callable[[Sequence[Reward]], None]
+Write = Callable[[Sequence[tuple[bytes, bytes]]], None]
+PROMISE = "they are written again at the next start"
 
 
 class Settler:
@@ -66,7 +68,7 @@ class Settler:
             counts["waiting"] += bool(missing)
             if not missing:
                 done.append((claim, len(outcomes)))
-        self._write(list(due.values()))
+        self._write([(e.trajectory_id.encode(), encode_event(e)) for e in due.values()])
         self._sent |= set(due)
         self._store.mark(done, self._book.fingerprint)
         return counts + Counter(emitted=len(due), settled=len(done))
@@ -128,6 +130,7 @@ def _run(settings: SettlementSettings, work: Callable[[Settler], None]) -> None:
     require_topics(settings.bootstrap_servers, [settings.settlement_topic])
     store = SettlementStore(settings.postgres_dsn)
     try:
-        work(Settler(store, book, RewardWriter(settings)))
+        writer = RewardWriter(settings, settings.settlement_topic, promise=PROMISE)
+        work(Settler(store, book, writer))
     finally:
         store.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropewalk_sinks.judging.answer import AnswerError, read_body, read_scores
+from ropewalk_sinks.judging.answer import AnswerError, read_body, read_scores, tokens_of
 from ropewalk_sinks.judging.retries import Patience, kind_of, wait_s
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -78,10 +78,12 @@ def test_explanations_hold_nothing_a_database_refuses() -> None:
 
 
 def test_tokens_are_counted_where_they_are_told() -> None:
-    choices = [{"message": {"content": "x"}}]
-    told = read_body(json.dumps({"choices": choices, "usage": {"prompt_tokens": 3}}).encode())
-    assert (told.input_tokens, told.output_tokens) == (3, 0)
-    assert read_body(json.dumps({"choices": choices, "usage": None}).encode()).input_tokens == 0
+    said = {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": -1}}
+    assert tokens_of(json.dumps(said).encode()) == (3, 0)  # also of an answer that is none
+    for usage in (None, 7, {"prompt_tokens": "3"}):
+        assert tokens_of(json.dumps({"usage": usage}).encode()) == (0, 0)
+    assert tokens_of(b"not JSON") == (0, 0)
+    assert read_body(b'{"choices": [{"message": {"content": "x"}}]}') == "x"
 
 
 def test_statuses() -> None:

@@ -1,20 +1,15 @@
 """The real client against a real server on loopback that behaves badly."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.support.judge_server import (
-    INPUT_TOKENS,
-    Behaviour,
-    JudgeServer,
-    always,
-    in_turn,
-    judge_server,
-    score_of,
-)
+from tests.support.judge_server import judge_server, score_of
 
+from ropewalk_deploy.simulation.model_server import INPUT_TOKENS, ModelServer
+from ropewalk_deploy.simulation.scripted_model import Behaviour, always, in_turn
 from ropewalk_sinks.errors import ConfigError
 from ropewalk_sinks.judging.asking import Waiting, judged
 from ropewalk_sinks.judging.config import JudgeSettings
@@ -32,24 +27,25 @@ PATIENCE = Patience(attempts=3, first_wait_s=1, longest_wait_s=50)
 
 
 def expected(nth: int) -> list[float]:
-    return [score_of(TEXTS[at], nth) for at in PROMPT.shown_as]
+    return [score_of("", TEXTS[at], nth) for at in PROMPT.shown_as]
 
 
-def settings(server: JudgeServer, **changes: Any) -> JudgeSettings:
+def settings(server: ModelServer, **changes: Any) -> JudgeSettings:
     given = {"bootstrap_servers": "b:1", "postgres_dsn": "d", "judge_model": "small-judge",
              "judge_base_url": server.base_url, "judge_timeout_s": 5}  # fmt: skip
     return JudgeSettings.load(**given | changes)
 
 
 def asked(
-    server: JudgeServer, waited: list[float], *, stop: bool = False, **changes: Any
+    server: ModelServer, waited: list[float], *, stop: bool = False, **changes: Any
 ) -> Verdict:
     def pause(seconds: float) -> bool:
         waited.append(seconds)
         return stop
 
     waiting = Waiting(now=lambda: datetime(2026, 3, 1, tzinfo=UTC), pause=pause)
-    return judged(PROMPT, Endpoint(settings(server, **changes)).ask, PATIENCE, waiting)
+    with closing(Endpoint(settings(server, **changes))) as endpoint:
+        return judged(PROMPT, endpoint.ask, PATIENCE, waiting)
 
 
 def values(verdict: Verdict) -> list[float]:
