@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from confluent_kafka import (
@@ -188,13 +189,21 @@ def _record(message: Message) -> LogRecord:
 
 def send_again(
     bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
-) -> int:
-    """Send records as a recorder would; durable when it returns. Gives how many.
+) -> list[int]:
+    """Send records as a recorder would; durable when it returns. Gives their broker times in ms.
 
     Raises:
         CommandError: If not all were acknowledged.
     """
     failed: list[str] = []
+    times_ms: list[int] = []
+
+    def delivered(number: int, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            failed.append(error.str())
+        else:
+            times_ms[number] = message.timestamp()[1]
+
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -202,17 +211,16 @@ def send_again(
             "partitioner": "murmur2",
             "compression.type": "zstd",
             "message.max.bytes": CLIENT_MESSAGE_BYTES,
-            "on_delivery": lambda error, _: failed.append(error.str()) if error else None,
             "log_level": 0,
         },
     )
-    sent = 0
-    for key, value in records:
-        producer.produce(topic, value, key)
+    for number, (key, value) in enumerate(records):
+        times_ms.append(0)
+        producer.produce(topic, value, key, on_delivery=partial(delivered, number))
         producer.poll(0)
-        sent += 1
     waiting = producer.flush(60)
     if failed or waiting:
-        msg = f"{len(failed) + waiting} of {sent} records were not acknowledged: {failed[:1]}"
+        n_failed = len(failed) + waiting
+        msg = f"{n_failed} of {len(times_ms)} records were not acknowledged: {failed[:1]}"
         raise CommandError(msg)
-    return sent
+    return times_ms

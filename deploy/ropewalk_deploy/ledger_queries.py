@@ -1,16 +1,18 @@
 """The ledger as of a moment, from the Parquet datasets; the SQL is `ledger.duckdb.sql`."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import duckdb
 
 from ropewalk_deploy.errors import CommandError
-from ropewalk_sinks.ledger import Earned, LedgerView, Unfollowed, Unmatched
+from ropewalk_sinks.ledger import Counting, Earned, LedgerView, Unfollowed, Unmatched
 from ropewalk_sinks.sql import ledger_macros
 
-Row = TypeVar("Row", Earned, Unfollowed, Unmatched)
+Row = TypeVar("Row", Counting, Earned, Unfollowed, Unmatched)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Where no part is stored yet, rewards wait all the same.
@@ -43,20 +45,39 @@ def parquet_ledger_as_of(
     Raises:
         CommandError: If a file cannot be read, naming the path.
     """
-    if not _has_files(path, "rewards"):
-        return LedgerView([], [], [])
+    with _asking(path, moment, trajectory_id) as ask:
+        return LedgerView(
+            ask("rewards_as_of", Earned),
+            ask("reward_problems_as_of", Unfollowed),
+            ask("unmatched_rewards_as_of", Unmatched),
+        )
+
+
+def parquet_entries_as_of(
+    path: Path, moment: datetime | None = None, trajectory_id: str | None = None
+) -> list[Counting]:
+    """Each entry that counted at a moment; arguments and errors as of `parquet_ledger_as_of`."""
+    with _asking(path, moment, trajectory_id) as ask:
+        return ask("entries_as_of", Counting)
+
+
+class _Ask(Protocol):
+    def __call__(self, macro: str, row: type[Row], /) -> list[Row]: ...
+
+
+@contextmanager
+def _asking(path: Path, moment: datetime | None, trajectory_id: str | None) -> Iterator[_Ask]:
+    """Asks macros about one moment; where nothing was ever rewarded, the answers are empty."""
     asked = {
         "moment": None if moment is None else moment.isoformat(),
         "trajectory_id": trajectory_id,
     }
+    has_rewards = _has_files(path, "rewards")
     try:
         with duckdb.connect() as connection:
-            _open(connection, path)
-            return LedgerView(
-                _ask(connection, "rewards_as_of", Earned, asked),
-                _ask(connection, "reward_problems_as_of", Unfollowed, asked),
-                _ask(connection, "unmatched_rewards_as_of", Unmatched, asked),
-            )
+            if has_rewards:
+                _open(connection, path)
+            yield lambda macro, row: _ask(connection, macro, row, asked) if has_rewards else []
     except duckdb.Error as error:
         words = " ".join(str(error).split())
         message = f"cannot read the ledger in {path} (setting ROPEWALK_PARQUET_PATH): {words}"

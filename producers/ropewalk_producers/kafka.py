@@ -5,7 +5,7 @@ from functools import partial
 from threading import Event, Thread
 from typing import Any, Self
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
 
 from ropewalk_producers.config import RecorderSettings
 from ropewalk_producers.errors import QueueFullError, SettingsError, UnsendableError
@@ -103,8 +103,14 @@ class KafkaPublisher:
                 partition=None if error else message.partition(),
                 offset=None if error else message.offset(),
                 error=error.str() if error else None,
+                at_ms=None if error else _appended_ms(message),
             )
         )
 
     def _failing(self, error: KafkaError) -> None:
         self._listener.failing(f"Kafka: {error.str()}", error.fatal())
+
+
+def _appended_ms(message: Message) -> int | None:
+    kind, at_ms = message.timestamp()
+    return at_ms if kind == TIMESTAMP_LOG_APPEND_TIME else None

@@ -6,7 +6,10 @@ from typing import NamedTuple, Protocol, Self
 
 
 class Delivery(NamedTuple):
-    """What became of one event: `error` is None and its place known, or the reason it failed."""
+    """What became of one event: `error` is None and its place known, or the reason it failed.
+
+    `at_ms` is when the log took it, by the broker's clock; None where the topic keeps no such time.
+    """
 
     key: bytes
     value: bytes
@@ -14,6 +17,7 @@ class Delivery(NamedTuple):
     partition: int | None
     offset: int | None
     error: str | None
+    at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,19 @@ class Earned(NamedTuple):
     recorded_at: datetime
 
 
+class Counting(NamedTuple):
+    """One entry that counts; `part` and `step` are None when it is for the whole trajectory."""
+
+    trajectory_id: str
+    part: int | None
+    step: int | None
+    reward_id: str
+    name: str
+    source: str
+    value: float
+    recorded_at: datetime
+
+
 class Unfollowed(NamedTuple):
     """An entry whose `supersedes` cannot be followed; `problem` as in `ropewalk_schemas`."""
 

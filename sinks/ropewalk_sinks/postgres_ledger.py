@@ -5,7 +5,7 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-from ropewalk_sinks.ledger import Earned, LedgerView, Unfollowed, Unmatched
+from ropewalk_sinks.ledger import Counting, Earned, LedgerView, Unfollowed, Unmatched
 from ropewalk_sinks.postgres_connection import Connection, connect, in_our_words, place
 from ropewalk_sinks.postgres_migrations import require_migrations
 from ropewalk_sinks.sql import query
@@ -35,6 +35,16 @@ def ledger_as_of(
                 [Unfollowed._make(row) for row in _rows(connection, "problems_as_of", asked)],
                 [Unmatched._make(row) for row in _rows(connection, "unmatched_as_of", asked)],
             )
+
+
+def entries_as_of(
+    dsn: str, moment: datetime | None = None, trajectory_id: str | None = None
+) -> list[Counting]:
+    """Each entry that counted at a moment; arguments and errors as of `ledger_as_of`."""
+    asked = {"moment": moment, "trajectory_id": trajectory_id}
+    with in_our_words(dsn), closing(connect(dsn)) as connection:
+        require_migrations(connection, place(dsn))
+        return [Counting._make(row) for row in _rows(connection, "entries_as_of", asked)]
 
 
 def _rows(connection: Connection, name: str, asked: Mapping[str, object]) -> list[tuple[Any, ...]]:

@@ -17,12 +17,18 @@ from pathlib import Path
 import pytest
 from tests.support.pipeline import Pipeline, local_pipeline, wait_for
 
+from ropewalk_deploy.audit.quiet import wait_until_quiet
 from ropewalk_deploy.audit.readers import newest_progress
 from ropewalk_deploy.commands.processes import programs
+from ropewalk_deploy.demonstration import PROGRAM, SLOW_S, judge_of
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_deploy.simulation.driver import SimulationReport, simulate
 from ropewalk_deploy.simulation.ledger import read_ledger
+from ropewalk_deploy.simulation.ledger_lines import Moment
+from ropewalk_deploy.simulation.model_server import model_server
 from ropewalk_deploy.simulation.options import SimulationOptions
+from ropewalk_deploy.simulation.scripted_model import by_account, moody
+from ropewalk_deploy.simulation.telling import CaughtUp
 from ropewalk_deploy.supervisor import Supervisor
 from ropewalk_producers.config import RecorderSettings
 
@@ -31,7 +37,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 log = logging.getLogger(__name__)
 SEED = int(os.environ.get("ROPEWALK_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
 KILLS = 20
-EVENTS, RATE = 22_000, 160.0  # about 137 s of load; the kills take 100 s, give or take 10
+EVENTS, RATE = 13_000, 160.0  # about 80 s of play; then outcomes come while the kills go on
 ZOMBIE_SLEEPS_S = 9.0  # beyond the session timeout of 6 s
 
 
@@ -119,6 +125,7 @@ class Load:
 
     options: SimulationOptions
     settings: RecorderSettings
+    caught_up: CaughtUp
     report: SimulationReport | None = None
     failure: BaseException | None = None
 
@@ -128,7 +135,7 @@ class Load:
 
     def _run(self) -> None:
         try:
-            self.report = simulate(self.options, self.settings)
+            self.report = simulate(self.options, self.settings, caught_up=self.caught_up)
         except BaseException as error:
             self.failure = error
 
@@ -137,7 +144,7 @@ class Load:
         return self._thread.is_alive()
 
     def wait(self) -> SimulationReport:
-        self._thread.join(180)
+        self._thread.join(240)
         assert self.failure is None, self.failure
         assert self.report is not None, "the simulation did not end"
         return self.report
@@ -158,21 +165,33 @@ def test_whatever_is_killed_every_event_is_accounted_for_once(
         deaths=2,
         handovers=0.1,
         late_rewards=0.3,
+        resolved=0.8,
+        corrected=0.5,
+        reviewed=0.5,
+        rounds=3,
+        hours_behind=8.0,
     )
     settings = RecorderSettings(
         project="chaos", service="chaos", bootstrap_servers=pipeline.places.bootstrap_servers
     )
-    with pipeline.running(programs(2)) as supervisor:
-        pipeline.wait_until_owned()
-        chaos = Chaos(pipeline, supervisor, random.Random(SEED))
-        load = Load(options, settings)
-        try:
-            clean, under_load = _chaos(chaos, lambda: load.goes_on)
-        finally:
-            report = load.wait()
-        log.warning("%s\n%s", "\n".join(chaos.done), report)
-        pipeline.wait_until_settled()
-        checks = pipeline.verify(options.ledger)
+    with model_server(moody(SEED), by_account, slow_s=SLOW_S) as model:
+        judge, environment = judge_of(model, pipeline.places)
+        pipeline.environment |= environment | {"ROPEWALK_SETTLEMENT_INTERVAL_S": "0.5"}
+
+        def caught_up(after: str) -> Moment:
+            at_ms = wait_until_quiet(pipeline.places, judge=judge, timeout_s=120)
+            return Moment(at_ms, after, judged=True)
+
+        with pipeline.running([*programs(2), PROGRAM]) as supervisor:
+            pipeline.wait_until_owned()
+            chaos = Chaos(pipeline, supervisor, random.Random(SEED))
+            load = Load(options, settings, caught_up)
+            try:
+                clean, under_load = _chaos(chaos, lambda: load.goes_on)
+            finally:
+                report = load.wait()
+            log.warning("%s\n%s", "\n".join(chaos.done), report)
+            checks = pipeline.verify(options.ledger)
     assert clean == 0, pipeline.log_tail()
     assert chaos.n_kills >= KILLS
     assert under_load >= KILLS * 3 // 4, "the simulation was over too early; raise EVENTS"
@@ -180,6 +199,11 @@ def test_whatever_is_killed_every_event_is_accounted_for_once(
     assert report.n_duplicates > 0
     assert len(read_ledger(options.ledger).acknowledged) == report.n_acknowledged >= EVENTS
     assert any(check.name.startswith("ledger:") for check in checks)
+    moments = [check for check in checks if "what counts as of" in check.name]
+    assert len(moments) == 2 * (1 + options.rounds)
+    assert (
+        len({check.expected for check in moments}) > options.rounds
+    )  # each has a truth of its own
 
 
 def _chaos(chaos: Chaos, is_loaded: Callable[[], bool]) -> tuple[int, int]:

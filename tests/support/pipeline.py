@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,13 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ropewalk_deploy.audit.checks import Check
 from ropewalk_deploy.audit.readers import newest_progress
 from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.commands.processes import programs
 from ropewalk_deploy.config import Endpoints
+from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.kafka import LogScanner, create_topics
 from ropewalk_deploy.stack.local import down, up
+from ropewalk_deploy.supervised import running, wait_until_owned
 from ropewalk_deploy.supervisor import Program, Supervisor
 from ropewalk_schemas.topics import AGENT_EVENTS, TOPICS
 from ropewalk_sinks.postgres_migrations import migrate
@@ -93,42 +96,19 @@ class Pipeline:
     @contextmanager
     def running(self, given: Sequence[Program] | None = None) -> Iterator[Supervisor]:
         """Worker and sinks under a supervisor, as `ropewalk run` has them."""
-        failures: list[BaseException] = []
         with self.log.open("ab") as log:
             supervisor = Supervisor(
                 programs(1) if given is None else given, output=log, environment=self.environ()
             )
-
-            def work() -> None:
-                try:
-                    supervisor.run()
-                except BaseException as error:
-                    failures.append(error)
-
-            thread = threading.Thread(target=work, name="supervisor")
-            thread.start()
             try:
-                yield supervisor
-            finally:
-                supervisor.stop()
-                thread.join()
-        assert not failures, f"{failures[0]}\n{self.log_tail()}"
+                with running(supervisor):
+                    yield supervisor
+            except CommandError as error:
+                pytest.fail(f"{error}\n{self.log_tail()}")
 
     def wait_until_owned(self) -> None:
         """Until every partition is accounted for: then its settings are in the log."""
-        with LogScanner(self.places.bootstrap_servers) as scanner:
-
-            def owned() -> bool:
-                accounts = newest_progress(scanner)
-                ends = {
-                    p: scanner.bounds(AGENT_EVENTS.name, p).end
-                    for p in scanner.partitions(AGENT_EVENTS.name)
-                }
-                return all(
-                    p in accounts and accounts[p].next_offset >= end > 0 for p, end in ends.items()
-                )
-
-            wait_for(owned, told=f"the worker takes its partitions\n{self.log_tail()}")
+        wait_until_owned(self.places, lambda: True)
 
     def wait_until_settled(self, *, within_s: float = 90.0, open_too: bool = True) -> None:
         """Until every input record is accounted for and, if asked, nothing is open."""

@@ -32,14 +32,16 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PartSeen:
-    """A part as published: where, its hash, what it holds and earned.
+    """A part as published: where, its hash, its group, what it holds and earned.
 
-    `immediate` is what its steps earned at once, `reward` that and the ledger entries in it.
+    `group` is project, scenario, policy and its version, group key and window. `immediate` is what
+    its steps earned at once, `reward` that and the ledger entries in it.
     """
 
     place: Place
     content_hash: str
     first_offset: int
+    group: tuple[str | None, ...]
     n_events: int
     last: bool
     complete: bool
@@ -112,6 +114,7 @@ class Accounts:
                     place,
                     row.content_hash,
                     row.first_offset,
+                    _group_of(row),
                     row.n_events,
                     row.last,
                     row.complete,
@@ -150,6 +153,11 @@ class Accounts:
                 if part.place not in self.refused:
                     held.setdefault(key, part)
         return held
+
+
+def _group_of(row: Trajectory) -> tuple[str | None, ...]:
+    of_policy = (row.policy, row.policy_version)
+    return (row.project, row.scenario, *of_policy, row.group_key, row.window_id)
 
 
 def is_control(record: LogRecord) -> bool:

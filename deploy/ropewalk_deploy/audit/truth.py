@@ -6,8 +6,6 @@ from math import fsum, isclose
 
 from ropewalk_deploy.audit.accounts import Accounts, Place
 from ropewalk_deploy.audit.checks import MAX_IDS, Check
-from ropewalk_deploy.audit.settled import check_settled
-from ropewalk_deploy.simulation.earned import expected_rewards
 from ropewalk_deploy.simulation.ledger import Ledger, LedgerEvent
 from ropewalk_schemas.progress import Progress
 from ropewalk_schemas.topics import AGENT_EVENTS
@@ -39,8 +37,13 @@ def check_ledger(
         _check_statuses(ledger, accounts, spans),
         _check_immediate(ledger, accounts, spans),
         _check_entries(ledger, accounts),
-        *_check_claims(ledger, accounts, spans),
     ]
+
+
+def stored_events(ledger: Ledger, accounts: Accounts) -> set[str]:
+    """The events of a ledger that are in a stored part, whether acknowledged or not."""
+    spans = _spans(accounts)
+    return {i for i, event in ledger.events.items() if _parts_holding(event, spans)}
 
 
 def _listed(name: str, expected: int, found: int, wrong: list[str], detail: str) -> Check:
@@ -162,11 +165,3 @@ def _check_entries(ledger: Ledger, accounts: Accounts) -> Check:
     ]
     name = "ledger: rewards have the value that was sent"
     return _listed(name, len(sent), len(sent) - len(wrong), wrong, "")
-
-
-def _check_claims(ledger: Ledger, accounts: Accounts, spans: Spans) -> list[Check]:
-    """Only where the run's markets have outcomes: otherwise settlement has nothing to say."""
-    if not ledger.resolved:
-        return []
-    stored = {i for i, event in ledger.acknowledged.items() if _parts_holding(event, spans)}
-    return [check_settled(expected_rewards(ledger), stored, accounts.reward_ids.values())]

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ropewalk_deploy.audit.accounts import Accounts, PartKey, Place
 from ropewalk_deploy.audit.checks import Check, check_counts, check_equation, check_sets
+from ropewalk_deploy.audit.earned import check_earned, due_as_of
 from ropewalk_deploy.audit.readers import (
     Ends,
     Reading,
@@ -16,12 +17,15 @@ from ropewalk_deploy.audit.readers import (
     wait_for_worker,
     wait_until,
 )
-from ropewalk_deploy.audit.truth import check_ledger
+from ropewalk_deploy.audit.truth import check_ledger, stored_events
 from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.kafka import LogScanner
-from ropewalk_deploy.simulation.ledger import read_ledger
+from ropewalk_deploy.ledger_queries import parquet_entries_as_of
+from ropewalk_deploy.simulation.ledger import Ledger, read_ledger
+from ropewalk_schemas.windows import from_micros
 from ropewalk_sinks import parquet_reads, postgres_reads
 from ropewalk_sinks.parquet_checks import check_files
+from ropewalk_sinks.postgres_ledger import entries_as_of
 
 Key = TypeVar("Key")
 
@@ -91,7 +95,26 @@ def verify(
     checks.append(_files_check(places.parquet_path))
     if ledger is not None:
         progress = {p: span.after for p, span in reading.spans.items()}
-        checks += check_ledger(read_ledger(ledger), reading.accounts, progress)
+        truth = read_ledger(ledger)
+        checks += check_ledger(truth, reading.accounts, progress)
+        checks += _check_moments(places, truth, reading.accounts)
+    return checks
+
+
+def _check_moments(places: Endpoints, truth: Ledger, accounts: Accounts) -> list[Check]:
+    """What both sinks count as of each moment that the ledger knows, and now."""
+    stored = stored_events(truth, accounts)
+    checks = []
+    for moment in (*truth.moments, None):
+        due = due_as_of(truth, accounts, stored, moment)
+        at = None if moment is None else from_micros(moment.at_ms * 1000)
+        counting = {
+            "postgres": entries_as_of(places.postgres_dsn, at),
+            "parquet": parquet_entries_as_of(places.parquet_path, at),
+        }
+        for sink, entries in counting.items():
+            own = [entry for entry in entries if entry.trajectory_id in truth.opened]
+            checks.append(check_earned(sink, due, own, accounts, moment))
     return checks
 
 

@@ -15,6 +15,13 @@ from ropewalk_deploy.commands.stack import bring_up
 from ropewalk_deploy.demonstration import demonstrate
 from ropewalk_deploy.simulation.options import SimulationOptions
 
+TABLES = (
+    ("By scenario", sample.SCENARIOS),
+    ("Why parts closed", sample.CLOSED),
+    ("The reward ledger by source", sample.SOURCES),
+    ("Groups to train on", sample.GROUPS),
+)
+
 
 @click.command("demo")
 @click.option("--events", default=60_000, show_default=True)
@@ -36,6 +43,11 @@ def demo_command(*, events: int, processes: int, seed: int) -> None:
         processes=processes,
         duplicates=0.02,
         deaths=min(2, processes),
+        resolved=0.7,
+        corrected=0.4,
+        reviewed=0.3,
+        rounds=3,
+        hours_behind=8.0,
     )
     with log_file.open("ab") as log:
         done = demonstrate(places, programs(1), options, lambda text: click.echo(f"* {text}"), log)
@@ -49,7 +61,7 @@ def demo_command(*, events: int, processes: int, seed: int) -> None:
 
 
 def _show_rows(path: Any, run: str) -> None:
-    for title, query in (("By scenario", sample.SCENARIOS), ("Why parts closed", sample.CLOSED)):
+    for title, query in TABLES:
         click.echo(f"\n{title}:")
         for row in sample.ask(query, path, run):
             click.echo("  " + "  ".join(f"{name}={value}" for name, value in row.items()))

@@ -51,6 +51,8 @@ def run_simulation(options: SimulationOptions) -> SimulationReport:
 @click.option("--handovers", default=0.05, show_default=True, help="With a child writer.")
 @click.option("--resolved", default=0.0, show_default=True, help="Markets that get an outcome.")
 @click.option("--corrected", default=0.2, show_default=True, help="Of those, corrected ones.")
+@click.option("--reviewed", default=0.0, show_default=True, help="Late rewards humans correct.")
+@click.option("--rounds", default=1, show_default=True, help="Of outcomes and reviews.")
 @click.option("--hours-behind", default=0.0, help="Of simulated time; outcomes come hours later.")
 @click.option("--token-ids", default=0.1, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")

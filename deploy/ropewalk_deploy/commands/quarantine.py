@@ -129,7 +129,7 @@ def replay_command(*, yes: bool, as_json: bool, **given: Any) -> None:
     if records and not yes:
         click.confirm(f"send {len(records):,} records again?", abort=True, err=True)
     pairs = ((record.key, record.value) for record in records)
-    sent = send_again(places.bootstrap_servers, AGENT_EVENTS.name, pairs)
+    sent = len(send_again(places.bootstrap_servers, AGENT_EVENTS.name, pairs))
     marked = mark_replayed(places.postgres_dsn, [(r.topic, r.partition, r.offset) for r in records])
     if as_json:
         click.echo(json.dumps({"sent": sent, "marked": marked}))

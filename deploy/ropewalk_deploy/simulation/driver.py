@@ -11,11 +11,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from ropewalk_deploy.simulation.afterwards import draw_rounds
 from ropewalk_deploy.simulation.ledger import SUFFIX, read_ledger
 from ropewalk_deploy.simulation.life import LifePlan
 from ropewalk_deploy.simulation.options import SimulationError, SimulationOptions
-from ropewalk_deploy.simulation.outcomes import publish_outcomes
 from ropewalk_deploy.simulation.process import EXIT_DIED, run_process
+from ropewalk_deploy.simulation.telling import CaughtUp, tell
 from ropewalk_producers import RecorderSettings
 
 POLL_S = 0.05
@@ -55,10 +56,19 @@ def simulate(
     options: SimulationOptions,
     recorder_settings: RecorderSettings,
     progress: Progress = lambda _share: None,
+    caught_up: CaughtUp | None = None,
 ) -> SimulationReport:
     """Run a simulation to its end.
 
+    Args:
+        options: What to simulate.
+        recorder_settings: Where to send it.
+        progress: Told the share of the play that is done.
+        caught_up: Waits, after the play and after each round that follows it, until everything has
+            had its consequences; then the ledger knows the moment.
+
     Raises:
+        CommandError: If what followed the play was not acknowledged.
         SimulationError: If the ledger's folder holds another run's, or a process failed.
     """
     if any(options.ledger.glob(f"*{SUFFIX}")):
@@ -73,8 +83,10 @@ def simulate(
     begun = time.monotonic()
     _Processes(options, settings, progress).run()
     played_until = datetime.now(UTC) - timedelta(hours=options.hours_behind)
-    n_outcomes = publish_outcomes(options, settings.bootstrap_servers, played_until=played_until)
-    return _report(options, n_outcomes=n_outcomes, seconds=time.monotonic() - begun)
+    rounds = draw_rounds(options, read_ledger(options.ledger), played_until=played_until)
+    if rounds or caught_up is not None:
+        tell(rounds, options, settings, caught_up)
+    return _report(options, seconds=time.monotonic() - begun)
 
 
 def first_lives(options: SimulationOptions) -> list[LifePlan]:
@@ -145,7 +157,7 @@ class _Processes:
             raise SimulationError(msg)
 
 
-def _report(options: SimulationOptions, *, n_outcomes: int, seconds: float) -> SimulationReport:
+def _report(options: SimulationOptions, *, seconds: float) -> SimulationReport:
     ledger = read_ledger(options.ledger)
     acknowledged = ledger.acknowledged
     return SimulationReport(
@@ -157,6 +169,6 @@ def _report(options: SimulationOptions, *, n_outcomes: int, seconds: float) -> S
         n_duplicates=ledger.n_duplicates,
         n_trajectories=len(ledger.opened),
         n_deaths=ledger.n_deaths,
-        n_outcomes=n_outcomes,
+        n_outcomes=len(ledger.told_ms),
         seconds=seconds,
     )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -15,8 +15,10 @@ from ropewalk_deploy.simulation.ledger_lines import (
     Died,
     Intent,
     Line,
+    Moment,
     Opened,
     Resolved,
+    Told,
     decode_line,
     encode_line,
 )
@@ -77,11 +79,13 @@ class LedgerWriter:
 class LedgerEvent:
     """One event, and the (partition, offset) of each acknowledged copy in order of arrival.
 
-    Without a place it may or may not be in the log: nobody was told.
+    Without a place it may or may not be in the log: nobody was told. `times_ms` are the broker
+    times of the copies.
     """
 
     intent: Intent
     places: list[tuple[int, int]] = field(default_factory=list)
+    times_ms: list[int] = field(default_factory=list)
 
     @property
     def is_acknowledged(self) -> bool:
@@ -112,12 +116,19 @@ class LedgerTrajectory:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What was sent: `events` by event_id in the order of sending, process after process."""
+    """What was sent: `events` by event_id in the order of sending, process after process.
+
+    Args:
+        resolved: Versions of outcomes by (key, version); `told_ms` is when the log first took each.
+        moments: In the order of time.
+    """
 
     events: dict[str, LedgerEvent] = field(default_factory=dict)
     opened: dict[str, Opened] = field(default_factory=dict)
     n_deaths: int = 0
-    resolved: list[Resolved] = field(default_factory=list)
+    resolved: dict[tuple[str, int], Resolved] = field(default_factory=dict)
+    told_ms: dict[tuple[str, int], int] = field(default_factory=dict)
+    moments: list[Moment] = field(default_factory=list)
 
     @property
     def acknowledged(self) -> dict[str, LedgerEvent]:
@@ -184,23 +195,28 @@ def _lines(file: Path) -> Iterator[Line]:
 
 
 def _collected(lines: Iterable[Line]) -> Ledger:
-    events: dict[str, LedgerEvent] = {}
-    opened: dict[str, Opened] = {}
+    ledger = Ledger()
     acks: list[Ack] = []
-    resolved: list[Resolved] = []
     n_deaths = 0
     for line in lines:
         match line:
             case Intent():
-                events.setdefault(line.event_id, LedgerEvent(line))
+                ledger.events.setdefault(line.event_id, LedgerEvent(line))
             case Ack():
                 acks.append(line)
             case Opened():
-                opened[line.trajectory_id] = line
+                ledger.opened[line.trajectory_id] = line
             case Resolved():
-                resolved.append(line)
+                ledger.resolved[line.outcome_key, line.version] = line
+            case Told():
+                ledger.told_ms.setdefault((line.outcome_key, line.version), line.at_ms)
+            case Moment():
+                ledger.moments.append(line)
             case Died():
                 n_deaths += 1
     for ack in acks:
-        events[ack.event_id].places.append((ack.partition, ack.offset))
-    return Ledger(events, opened, n_deaths, resolved)
+        event = ledger.events[ack.event_id]
+        event.places.append((ack.partition, ack.offset))
+        if ack.at_ms is not None:
+            event.times_ms.append(ack.at_ms)
+    return replace(ledger, n_deaths=n_deaths)

@@ -8,7 +8,7 @@ from ropewalk_deploy.simulation.markets import TONES
 
 _FRACTIONS = (
     *("duplicates", "vanish", "lost_clocks", "long", "short"),
-    *("late_rewards", "handovers", "token_ids", "resolved", "corrected"),
+    *("late_rewards", "handovers", "token_ids", "resolved", "corrected", "reviewed"),
 )
 
 
@@ -40,6 +40,8 @@ class SimulationOptions:
         handovers: Trajectories that a child writer works on too.
         resolved: Markets whose outcome becomes known after all have played; the rest never.
         corrected: Of those, the ones whose first outcome was wrong.
+        reviewed: Late rewards that a human corrects after all have played, some of them twice.
+        rounds: In how many rounds that becomes known, chance deciding what in which.
         hours_behind: How far simulated time is behind ours, so that outcomes come hours later.
         token_ids: Trajectories whose calls carry token ids and log-probabilities.
     """
@@ -66,12 +68,14 @@ class SimulationOptions:
     token_ids: float = 0.1
     resolved: float = 0.0
     corrected: float = 0.2
+    reviewed: float = 0.0
+    rounds: int = 1
     hours_behind: float = 0.0
 
     def __post_init__(self) -> None:
         for name in _FRACTIONS:
             _check(0 <= getattr(self, name) <= 1, f"{name} is a fraction, from 0 to 1")
-        for name in ("processes", "agents", "events", "trajectories"):
+        for name in ("processes", "agents", "events", "trajectories", "rounds"):
             count = getattr(self, name)
             _check(count is None or count >= 1, f"{name} is at least 1")
         for name in ("rate", "pause_s", "deaths", "hours_behind"):

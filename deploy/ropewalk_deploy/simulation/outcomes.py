@@ -5,18 +5,11 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from ropewalk_deploy.kafka import send_again
-from ropewalk_deploy.simulation.ledger import SUFFIX, LedgerWriter, read_ledger
-from ropewalk_deploy.simulation.ledger_lines import Resolved
 from ropewalk_deploy.simulation.markets import Perpetual, Prediction
 from ropewalk_deploy.simulation.options import SimulationOptions
 from ropewalk_deploy.simulation.scripts import draw_game_of
-from ropewalk_schemas.encoding import to_json
-from ropewalk_schemas.fields import format_instant
 from ropewalk_schemas.outcomes import Outcome
-from ropewalk_schemas.topics import OUTCOMES
 
-FILE = f"outcomes{SUFFIX}"
 MOVE = 0.2
 """The largest relative move of a perpetual until it is settled."""
 
@@ -38,29 +31,6 @@ def draw_outcomes(
     ]
     Random(f"{options.seed}/told").shuffle(drawn)  # noqa: S311 - a simulation
     return drawn
-
-
-def publish_outcomes(
-    options: SimulationOptions, bootstrap_servers: str, *, played_until: datetime
-) -> int:
-    """Write what became of all games of a run into its ledger, then send it; gives how many.
-
-    Raises:
-        CommandError: If not all were acknowledged.
-    """
-    numbers = {line.number for line in read_ledger(options.ledger).opened.values()}
-    outcomes = draw_outcomes(options, sorted(numbers), played_until=played_until)
-    if not outcomes:
-        return 0
-    with LedgerWriter(options.ledger / FILE) as ledger:
-        for outcome in outcomes:
-            at = format_instant(outcome.occurred_at)
-            ledger.write(Resolved(outcome.outcome_key, outcome.version, at, outcome.values))
-    records = (
-        (outcome.outcome_key.encode(), to_json(outcome.model_dump(mode="json")))
-        for outcome in outcomes
-    )
-    return send_again(bootstrap_servers, OUTCOMES.name, records)
 
 
 def _of_market(

@@ -73,9 +73,8 @@ class WitnessedPublisher:
 
     def _delivered(self, delivery: Delivery) -> None:
         if delivery.error is None:
-            self._ledger.acknowledge(
-                Ack(delivery.event_id, delivery.partition or 0, delivery.offset or 0)
-            )
+            place = (delivery.partition or 0, delivery.offset or 0)
+            self._ledger.acknowledge(Ack(delivery.event_id, *place, delivery.at_ms))
         if self._is_first(delivery.event_id) and self._listener is not None:
             self._listener.delivered(delivery)
 

@@ -76,6 +76,12 @@ FROM rewards_as_of(coalesce(%(moment)s::timestamptz, 'infinity'))
 WHERE %(trajectory_id)s::text IS NULL OR trajectory_id = %(trajectory_id)s
 ORDER BY trajectory_id COLLATE "C", part NULLS LAST, step NULLS LAST
 
+-- entries_as_of --
+SELECT trajectory_id, part, step, reward_id, name, source, value, recorded_at
+FROM entries_as_of(coalesce(%(moment)s::timestamptz, 'infinity'))
+WHERE %(trajectory_id)s::text IS NULL OR trajectory_id = %(trajectory_id)s
+ORDER BY trajectory_id COLLATE "C", part NULLS LAST, step NULLS LAST, reward_id COLLATE "C"
+
 -- problems_as_of --
 SELECT trajectory_id, reward_id, supersedes, problem, recorded_at
 FROM reward_problems_as_of(coalesce(%(moment)s::timestamptz, 'infinity'))

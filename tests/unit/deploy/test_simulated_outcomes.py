@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk_deploy.simulation.earned import ClaimId, expected_rewards
+from ropewalk_deploy.simulation.afterwards import draw_rounds
+from ropewalk_deploy.simulation.earned import ClaimId, claim_rewards
 from ropewalk_deploy.simulation.ledger import Ledger, LedgerEvent
-from ropewalk_deploy.simulation.ledger_lines import Intent, Resolved, SentClaim
+from ropewalk_deploy.simulation.ledger_lines import Intent, Opened, Resolved, SentClaim
 from ropewalk_deploy.simulation.options import SimulationError, SimulationOptions
 from ropewalk_deploy.simulation.outcomes import draw_outcomes
 from ropewalk_deploy.simulation.scripts import draw_game_of
@@ -76,10 +77,41 @@ def test_the_ledger_knows_what_claims_earned() -> None:
     ]
     sent = LedgerEvent(Intent("e", "decision", "t", "", claims=bets), [(0, 0)])
     unsure = LedgerEvent(Intent("f", "decision", "t", "", claims=bets))
-    resolved = [
+    lines = (
         Resolved("yes-no", 2, "", {"resolved": "no"}),
         Resolved("yes-no", 1, "", {"resolved": "yes"}),
         Resolved("future", 1, "", {"price": 45.0}),
-    ]
-    ledger = Ledger({"e": sent, "f": unsure}, resolved=resolved)
-    assert expected_rewards(ledger) == {ClaimId("t", "e", 0): 1.0, ClaimId("t", "e", 1): -10.0}
+    )
+    resolved = {(line.outcome_key, line.version): line for line in lines}
+    told_ms = {("yes-no", 2): 20, ("yes-no", 1): 10, ("future", 1): 30}
+    ledger = Ledger({"e": sent, "f": unsure}, resolved=resolved, told_ms=told_ms)
+    now = {ClaimId("t", "e", 0): 1.0, ClaimId("t", "e", 1): -10.0}
+    assert claim_rewards(ledger, {"e"}) == now
+    assert claim_rewards(ledger, {"e"}, 10) == {ClaimId("t", "e", 0): -1.0}
+    assert claim_rewards(ledger, {"e"}, 29) == {ClaimId("t", "e", 0): 1.0}
+    assert claim_rewards(ledger, {"e"}, 9) == claim_rewards(ledger, set()) == {}
+    assert {claim.event_id for claim in claim_rewards(ledger, {"e", "f"})} == {"e", "f"}
+
+
+def test_what_comes_after_the_play_comes_in_rounds_each_piece_once_or_twice() -> None:
+    given = options(reviewed=0.5, rounds=3, duplicates=0.3)
+    opened = {f"t{n}": Opened(f"t{n}", "", 0, n) for n in GAMES}
+    rewards = [Intent(f"r{n}", "reward", f"t{n}", "") for n in GAMES]
+    events = {intent.event_id: LedgerEvent(intent, [(0, 0)]) for intent in rewards}
+    rounds = draw_rounds(given, Ledger(events, opened), played_until=NOW)
+    assert rounds == draw_rounds(given, Ledger(events, opened), played_until=NOW)
+    assert len(rounds) == 3
+    assert all(told.outcomes and told.reviews for told in rounds)
+    told_outcomes = Counter((o.outcome_key, o.version) for told in rounds for o in told.outcomes)
+    assert set(told_outcomes) == {(o.outcome_key, o.version) for o in drawn(given)}
+    assert set(told_outcomes.values()) == {1, 2}
+    reviews = [review for told in rounds for review in told.reviews]
+    ids = [review.reward_id for review in reviews]
+    assert len(set(ids)) == len(ids)
+    assert {review.supersedes for review in reviews} <= {*events, *ids}
+    assert any(review.supersedes in ids for review in reviews)  # a review of a review
+
+
+def test_without_outcomes_or_reviews_there_is_no_round() -> None:
+    ledger = Ledger(opened={"t": Opened("t", "", 0, 0)})
+    assert draw_rounds(options(resolved=0.0, rounds=3), ledger, played_until=NOW) == []
