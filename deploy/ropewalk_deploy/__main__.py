@@ -4,8 +4,10 @@ import sys
 
 import click
 
+from ropewalk_deploy import config
 from ropewalk_deploy.commands import (
     asking,
+    chaos,
     demo,
     feeding,
     judging,
@@ -19,6 +21,7 @@ from ropewalk_deploy.commands import (
 )
 from ropewalk_deploy.commands.failures import KNOWN_ERRORS, exit_status
 from ropewalk_deploy.logs import set_up_logging
+from ropewalk_schemas import failpoints
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,6 +31,7 @@ from ropewalk_deploy.logs import set_up_logging
 def cli(context: click.Context, *, log_json: bool) -> None:
     """Turn the loose events of running agents into training data people trust."""
     context.obj = {"log_json": log_json}
+    failpoints.watch(config.failpoints())
     set_up_logging(context.invoked_subcommand or "ropewalk", as_json=log_json)
 
 
@@ -43,6 +47,7 @@ for module in (
     settling,
     judging,
     demo,
+    chaos,
 ):
     for command in module.COMMANDS:
         cli.add_command(command)

@@ -16,6 +16,7 @@ BOOTSTRAP_SERVERS = "ROPEWALK_BOOTSTRAP_SERVERS"
 POSTGRES_DSN = "ROPEWALK_POSTGRES_DSN"
 PARQUET_PATH = "ROPEWALK_PARQUET_PATH"
 HOME = "ROPEWALK_HOME"
+FAILPOINTS = "ROPEWALK_FAILPOINTS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +80,9 @@ def use(places: Endpoints) -> None:
 def child_environment(added: Mapping[str, str]) -> dict[str, str]:
     """The environment of a process we start: ours, and what is added."""
     return {**os.environ, **added}
+
+
+def failpoints() -> Path | None:
+    """The folder in which `ropewalk chaos` arms points of failure; None in every other process."""
+    folder = os.environ.get(FAILPOINTS)
+    return Path(folder) if folder else None

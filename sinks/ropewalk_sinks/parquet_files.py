@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ropewalk_schemas.failpoints import reach
 from ropewalk_sinks.errors import StorageError
 
 _ADVICE = {
@@ -41,18 +42,24 @@ class Files:
 
     def create(self, path: Path, data: memoryview | bytes) -> None:
         """Write a new file and make its content durable; its name is not yet (`sync`)."""
+        reach("parquet.create.before")
         with path.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        reach("parquet.create.after")
 
     def link(self, source: Path, target: Path) -> None:
         """Give a file a second name, at once and only if that name is free."""
+        reach("parquet.link.before")
         os.link(source, target)
+        reach("parquet.link.after")
 
     def rename(self, source: Path, target: Path) -> None:
         """Rename at once."""
+        reach("parquet.rename.before")
         source.rename(target)
+        reach("parquet.rename.after")
 
     def sync(self, folder: Path) -> None:
         """Make the names in a folder durable."""
@@ -61,6 +68,7 @@ class Files:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        reach("parquet.sync.after")
 
     def make_folder(self, folder: Path) -> None:
         """Make a folder and those above it; all durable."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from psycopg import sql
 
+from ropewalk_schemas.failpoints import reach
 from ropewalk_schemas.trajectory import Trajectory
 from ropewalk_sinks.admission import Admission, HeldPart
 from ropewalk_sinks.decided import Decided, decide
@@ -71,6 +72,9 @@ class BatchWriter:
             # Last, so that a batch that fails has refused nothing.
             if decided.refused:
                 refuse(decided.refused)
+                reach("sink.quarantine.after")
+            reach("postgres.commit.before")
+        reach("postgres.commit.after")
         self._known_months |= frozenset(months(decided.parts))
         return decided
 
@@ -132,9 +136,11 @@ class BatchWriter:
             return
         columns = sql.SQL(", ").join(map(sql.Identifier, table.columns))
         statement = sql.SQL("COPY {} ({}) FROM STDIN").format(target, columns)
+        reach("postgres.copy.before")
         with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
+        reach("postgres.copy.after")
 
 
 def _staging(table: Table) -> sql.Identifier:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropewalk_schemas.encoding import to_json
+from ropewalk_schemas.failpoints import reach
 from ropewalk_schemas.limits import Settings
 from ropewalk_schemas.progress import Progress, Skip
 from ropewalk_schemas.topics import AGENT_EVENTS, KIND_HEADER, PROGRESS, SETTINGS, TICK
@@ -203,11 +204,15 @@ class Partitions:
         Raises:
             PublishError: If something could not be made durable.
         """
+        reach("worker.outputs.before_flush")
         self._publisher.flush()
+        reach("worker.outputs.after_flush")
         for partition, _, progress in taken:
             key = progress_key(partition)
             self._publisher.send(PROGRESS.name, partition, key, _json(progress))
+        reach("worker.progress.before_flush")
         self._publisher.flush()
+        reach("worker.progress.after_flush")
         for _, owned, progress in taken:
             owned.written, owned.pending = progress, None
         self._report()

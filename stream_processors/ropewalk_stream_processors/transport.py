@@ -17,6 +17,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode import Service
 
+from ropewalk_schemas.failpoints import reach
 from ropewalk_schemas.topics import AGENT_EVENTS
 from ropewalk_stream_processors.errors import WorkerError
 from ropewalk_stream_processors.partitions import Partitions, check_reach
@@ -124,6 +125,7 @@ class BatchConsumer(driver.Consumer):
         except WorkerError as error:
             _die(error, error.exit_status)
         committed: bool = await super()._commit(offsets)
+        reach("worker.commit.after")
         return committed
 
 

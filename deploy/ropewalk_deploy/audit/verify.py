@@ -17,6 +17,7 @@ from ropewalk_deploy.audit.readers import (
     wait_for_worker,
     wait_until,
 )
+from ropewalk_deploy.audit.replay import check_replay, replay
 from ropewalk_deploy.audit.truth import check_ledger, stored_events
 from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.kafka import LogScanner
@@ -71,7 +72,12 @@ def stores(places: Endpoints) -> list[Stored]:
 
 
 def verify(
-    places: Endpoints, *, ledger: Path | None, timeout_s: float, share: Share
+    places: Endpoints,
+    *,
+    ledger: Path | None,
+    timeout_s: float,
+    share: Share,
+    with_replay: bool = False,
 ) -> list[Check]:
     """Everything that can be compared, compared.
 
@@ -80,6 +86,7 @@ def verify(
         ledger: A simulator's truth ledger.
         timeout_s: How long the worker and the sinks may take to catch up.
         share: Told the share of the logs that is read.
+        with_replay: Also run the logs through the engine once more; only when nothing goes on.
     """
     with LogScanner(places.bootstrap_servers) as scanner:
         behind = wait_for_worker(scanner, timeout_s=timeout_s)
@@ -92,6 +99,8 @@ def verify(
         checks.append(_decodable(reading.accounts))
         for stored in stores(places):
             checks += _check_store(stored, reading, scanner, timeout_s)
+        if with_replay:
+            checks += check_replay(replay(scanner, reading), reading.accounts)
     checks.append(_files_check(places.parquet_path))
     if ledger is not None:
         progress = {p: span.after for p, span in reading.spans.items()}

@@ -66,11 +66,21 @@ def _table(columns: dict[str, str], rows: list[dict[str, Any]]) -> Table:
 @click.command("verify")
 @click.option("--ledger", type=click.Path(exists=True, path_type=Path), help="A simulator's truth.")
 @click.option("--timeout", "timeout_s", default=60.0, show_default=True, help="To catch up, in s.")
+@click.option("--replay", "with_replay", is_flag=True,
+              help="Also run the logs through the engine once more.")  # fmt: skip
 @as_json_option
-def verify_command(*, ledger: Path | None, timeout_s: float, as_json: bool) -> None:
+def verify_command(
+    *, ledger: Path | None, timeout_s: float, with_replay: bool, as_json: bool
+) -> None:
     """Prove with numbers that nothing is lost and nothing counts twice."""
     with progress_bar("reading the logs", shown=not as_json) as share:
-        checks = verify(config.endpoints(), ledger=ledger, timeout_s=timeout_s, share=share)
+        checks = verify(
+            config.endpoints(),
+            ledger=ledger,
+            timeout_s=timeout_s,
+            share=share,
+            with_replay=with_replay,
+        )
     failed = [check for check in checks if not check.ok]
     if as_json:
         shown = [asdict(check) for check in checks]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from ropewalk_schemas.failpoints import reach
 from ropewalk_schemas.quarantine import Quarantined
 from ropewalk_sinks.errors import SinkError
 from ropewalk_sinks.judging.asking import Ask, Waiting, judged
@@ -117,7 +118,9 @@ class Judge:
         cost = verdict.usage.cost_usd(
             input_usd=prices.judge_input_usd, output_usd=prices.judge_output_usd
         )
+        reach("judge.record.before")
         self._store.record(task, verdict, at=_now(), cost_usd=cost)
+        reach("judge.record.after")
         if not verdict.scores:
             log.error("judge_refused group=%s problem=%r", task.group.name, verdict.detail)
 
@@ -129,7 +132,9 @@ class Judge:
             events = [event for j in judgments for event in reward_events(j)]
             self._refuse(refused)
             self._write(events)
+            reach("judge.emit.after")
             self._store.mark_emitted(judgments)
+            reach("judge.mark.after")
             n_rewards += len(events)
         return n_rewards
 

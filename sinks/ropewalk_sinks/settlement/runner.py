@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.events import Reward
+from ropewalk_schemas.failpoints import reach
 from ropewalk_sinks.config import SettlementSettings
 from ropewalk_sinks.kafka import require_topics
 from ropewalk_sinks.reward_log import RewardWriter
@@ -68,9 +69,12 @@ class Settler:
             counts["waiting"] += bool(missing)
             if not missing:
                 done.append((claim, len(outcomes)))
+        reach("settle.write.before")
         self._write([(e.trajectory_id.encode(), encode_event(e)) for e in due.values()])
+        reach("settle.write.after")
         self._sent |= set(due)
         self._store.mark(done, self._book.fingerprint)
+        reach("settle.mark.after")
         return counts + Counter(emitted=len(due), settled=len(done))
 
 

@@ -1,0 +1,1 @@
+"""Faults on purpose: what breaks, what is checked afterwards, and the table of what came of it."""

@@ -1,0 +1,227 @@
+"""One run of a fault: load, the fault in the middle of it, recovery, and every check."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from ropewalk_deploy.audit.checks import Check
+from ropewalk_deploy.audit.quiet import wait_until_quiet
+from ropewalk_deploy.audit.readers import wait_until
+from ropewalk_deploy.audit.verify import verify
+from ropewalk_deploy.chaos.arena import Arena
+from ropewalk_deploy.chaos.offsets import Offsets, read_offsets, watching
+from ropewalk_deploy.commands.processes import programs
+from ropewalk_deploy.demonstration import PROGRAM, SLOW_S, judge_of
+from ropewalk_deploy.errors import CommandError
+from ropewalk_deploy.kafka import LogScanner
+from ropewalk_deploy.simulation.driver import SimulationReport, simulate
+from ropewalk_deploy.simulation.ledger_lines import Moment
+from ropewalk_deploy.simulation.model_server import model_server
+from ropewalk_deploy.simulation.options import SimulationOptions
+from ropewalk_deploy.simulation.scripted_model import by_account, moody
+from ropewalk_deploy.supervised import running, wait_until_owned
+from ropewalk_deploy.supervisor import Program, Supervisor
+from ropewalk_producers.config import RecorderSettings
+from ropewalk_sinks.judging.config import JudgeSettings
+
+RECOVERS_WITHIN_S, QUIET_WITHIN_S, LOAD_WITHIN_S = 90.0, 150.0, 240.0
+
+
+@dataclass
+class Battle:
+    """What a fault gets: the servers, the programs, chance, and how much of the play is over."""
+
+    arena: Arena
+    supervisor: Supervisor
+    rng: Random
+    share: float = 0.0
+    told: threading.Event = field(default_factory=threading.Event)
+    notes: list[str] = field(default_factory=list)
+
+    def pid(self, name: str) -> int:
+        """The process id of a living program; waits until it lives.
+
+        Raises:
+            CommandError: If it does not start within half a minute.
+        """
+        if not wait_until(lambda: name in self.supervisor.pids(), timeout_s=30, every_s=0.05):
+            msg = f"{name} does not start"
+            raise CommandError(msg)
+        return self.supervisor.pids()[name]
+
+    def pause(self, least_s: float, most_s: float) -> None:
+        """Let a random time pass: faults come at random moments."""
+        time.sleep(self.rng.uniform(least_s, most_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault.
+
+    Args:
+        strike: Does it, and undoes what must be undone for work to go on.
+        when: In the "play", or in the "round" of outcomes that follows.
+        extra: Programs besides one worker, the sinks and settlement.
+        options: Changes of the simulation.
+        n_workers: How many.
+        judges: Whether a judge is at work.
+    """
+
+    name: str
+    strike: Callable[[Battle], None]
+    when: str = "play"
+    extra: tuple[Program, ...] = ()
+    options: dict[str, object] = field(default_factory=dict)
+    n_workers: int = 1
+    judges: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fought:
+    """What came of one run."""
+
+    fault: str
+    seed: int
+    events: int
+    lost: int
+    duplicated: int
+    wrong: int
+    recover_s: float
+    problems: list[str]
+
+
+def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) -> Fought:
+    """One run.
+
+    Raises:
+        CommandError: If programs do not start, or do not come to rest afterwards.
+    """
+    given = {"resolved": 0.7, "corrected": 0.4, "reviewed": 0.3, "vanish": 0.0, "hours_behind": 8.0}
+    shape = {"processes": 2, "long": 0.0, "token_ids": 0.0, "events": events, "rate": rate}
+    options = SimulationOptions(
+        ledger=arena.home / "ledgers" / f"{fault.name}-{seed}",
+        run=f"{fault.name}-{seed}",
+        seed=seed,
+        **given | shape | fault.options,  # type: ignore[arg-type] # by name
+    )
+    with model_server(moody(seed), by_account, slow_s=SLOW_S) as model, arena.log.open("ab") as log:
+        judge, environment = judge_of(model, arena.places)
+        judging = [PROGRAM] if fault.judges else []
+        supervisor = Supervisor(
+            [*programs(fault.n_workers), *fault.extra, *judging],
+            output=log,
+            environment=arena.environment | environment | {"ROPEWALK_JUDGE_SETTLE_S": "0.5"},
+        )
+        battle = Battle(arena, supervisor, Random(seed))  # noqa: S311 - a simulation
+        with running(supervisor) as is_alive, watching(arena.places) as watched:
+            wait_until_owned(arena.places, is_alive)
+            load = _Load(battle, options, judge if fault.judges else None)
+            recover_s = _struck(battle, fault)
+            report = load.wait()
+            checks = verify(
+                arena.places,
+                ledger=options.ledger,
+                timeout_s=60,
+                share=lambda _: None,
+                with_replay=True,
+            )
+    return _fought(fault, seed, report, [*checks, watched.check()], battle.notes, recover_s)
+
+
+def _struck(battle: Battle, fault: Fault) -> float:
+    """Strike in the middle of the work; gives how long everything sent until then then takes."""
+    if fault.when == "round":
+        battle.told.wait(LOAD_WITHIN_S)
+        battle.pause(0.0, 1.0)
+    else:
+        at = battle.rng.uniform(0.15, 0.5)
+        wait_until(lambda: battle.share >= at, timeout_s=LOAD_WITHIN_S, every_s=0.02)
+    fault.strike(battle)
+    began = time.monotonic()
+    with LogScanner(battle.arena.places.bootstrap_servers) as scanner:
+        ends = read_offsets(battle.arena.places, scanner).ends
+
+        def recovered() -> bool:
+            now = read_offsets(battle.arena.places, scanner)
+            return _covers(now, ends)
+
+        if not wait_until(recovered, timeout_s=RECOVERS_WITHIN_S, every_s=0.1):
+            battle.notes.append(f"not recovered within {RECOVERS_WITHIN_S:.0f} s")
+    return time.monotonic() - began
+
+
+def _covers(now: Offsets, ends: dict[tuple[str, int], int]) -> bool:
+    """Whether the worker and both sinks have come to where the logs ended."""
+    return all(now.done(place) >= end for place, end in ends.items())
+
+
+class _Load:
+    """The simulation in a thread."""
+
+    def __init__(
+        self, battle: Battle, options: SimulationOptions, judge: JudgeSettings | None
+    ) -> None:
+        self._battle, self._options, self._judge = battle, options, judge
+        self._report: SimulationReport | None = None
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="load")
+        self._thread.start()
+
+    def _run(self) -> None:
+        servers = self._battle.arena.places.bootstrap_servers
+        settings = RecorderSettings(project="chaos", service="chaos", bootstrap_servers=servers)
+        try:
+            self._report = simulate(self._options, settings, self._progress, self._caught_up)
+        except Exception as error:  # raised again where it is waited for
+            self._failure = error
+        finally:
+            self._battle.told.set()
+
+    def _progress(self, share: float) -> None:
+        self._battle.share = share
+
+    def _caught_up(self, after: str) -> Moment:
+        if after != "the play":
+            self._battle.told.set()
+        at_ms = wait_until_quiet(
+            self._battle.arena.places, judge=self._judge, timeout_s=QUIET_WITHIN_S
+        )
+        return Moment(at_ms, after, judged=self._judge is not None)
+
+    def wait(self) -> SimulationReport:
+        """What was sent.
+
+        Raises:
+            CommandError: If it did not come to its end.
+        """
+        self._thread.join(LOAD_WITHIN_S + QUIET_WITHIN_S)
+        if self._report is None:
+            msg = f"the load did not come to its end: {self._failure or 'it goes on'}"
+            raise CommandError(msg)
+        return self._report
+
+
+def _fought(
+    fault: Fault,
+    seed: int,
+    report: SimulationReport,
+    checks: list[Check],
+    notes: list[str],
+    recover_s: float,
+) -> Fought:
+    failed = [check for check in checks if not check.ok]
+    lost = {check.name: check.n_wrong for check in failed}
+    in_two_parts = lost.get("ledger: no event is in two parts", 0)
+    stored_twice = sum(line.endswith("times") for check in failed for line in check.wrong)
+    return Fought(
+        fault=fault.name,
+        seed=seed,
+        events=report.n_acknowledged,
+        lost=lost.get("ledger: acknowledged events are in the result", 0),
+        duplicated=in_two_parts + stored_twice,
+        wrong=len(failed) + len(notes),
+        recover_s=round(recover_s, 1),
+        problems=[*(f"{c.name}: {c.wrong[:3] or c.detail}" for c in failed), *notes],
+    )

@@ -1,0 +1,107 @@
+"""Where everything stands, looked at again and again: offsets only ever grow."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from ropewalk_deploy.audit.checks import MAX_IDS, Check
+from ropewalk_deploy.audit.quiet import READ_BY
+from ropewalk_deploy.audit.readers import Ends, newest_progress
+from ropewalk_deploy.audit.verify import stores
+from ropewalk_deploy.config import Endpoints
+from ropewalk_deploy.errors import CommandError
+from ropewalk_deploy.kafka import LogScanner
+from ropewalk_schemas.topics import AGENT_EVENTS, OUTCOMES, QUARANTINE, TRAJECTORIES
+from ropewalk_sinks.errors import SinkError
+
+EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """Ends of the logs, and how far the worker and each sink are."""
+
+    ends: Ends
+    worker: Ends
+    replay: Ends
+    sinks: dict[str, Ends]
+
+    def done(self, place: tuple[str, int]) -> int:
+        """Up to where all that read a partition have come."""
+        topic, _ = place
+        if topic == AGENT_EVENTS.name:
+            return self.worker.get(place, 0)
+        readers = [sink for sink, topics in READ_BY.items() if topic in topics]
+        return min(self.sinks[sink].get(place, 0) for sink in readers)
+
+    def all(self) -> dict[str, int]:
+        """Each number by its name."""
+        named = {"worker": self.worker, "replay point": self.replay, **self.sinks}
+        return {f"{who} {t}/{p}": n for who, at in named.items() for (t, p), n in at.items()}
+
+
+def read_offsets(places: Endpoints, scanner: LogScanner) -> Offsets:
+    """Everything as of now.
+
+    Raises:
+        CommandError: If the broker does not answer.
+        SinkError: If the database does not.
+    """
+    accounts = newest_progress(scanner)
+    return Offsets(
+        ends={
+            (topic.name, p): scanner.bounds(topic.name, p).end
+            for topic in (AGENT_EVENTS, TRAJECTORIES, OUTCOMES, QUARANTINE)
+            for p in scanner.partitions(topic.name)
+        },
+        worker={(AGENT_EVENTS.name, p): a.next_offset for p, a in accounts.items()},
+        replay={(AGENT_EVENTS.name, p): a.replay_offset for p, a in accounts.items()},
+        sinks={stored.sink: stored.offsets() for stored in stores(places)},
+    )
+
+
+@dataclass
+class Watched:
+    """What was seen to go back."""
+
+    n_looks: int = 0
+    back: list[str] = field(default_factory=list)
+    _last: dict[str, int] = field(default_factory=dict)
+
+    def look(self, offsets: Offsets) -> None:
+        """Compare with the look before."""
+        self.n_looks += 1
+        for name, number in offsets.all().items():
+            if number < self._last.get(name, 0):
+                self.back.append(f"{name} went from {self._last[name]} to {number}")
+            self._last[name] = number
+
+    def check(self) -> Check:
+        """That nothing went back."""
+        n = len(self.back)
+        return Check("offsets only grow", not n, 0, n, f"{self.n_looks} looks",
+                     wrong=self.back[:MAX_IDS], n_wrong=n)  # fmt: skip
+
+
+@contextmanager
+def watching(places: Endpoints) -> Iterator[Watched]:
+    """Look every half second, in a thread; servers that do not answer are looked at again."""
+    watched, stop = Watched(), threading.Event()
+
+    def work() -> None:
+        while not stop.wait(EVERY_S):
+            try:
+                with LogScanner(places.bootstrap_servers) as scanner:
+                    while not stop.wait(EVERY_S):
+                        watched.look(read_offsets(places, scanner))
+            except (CommandError, SinkError, KeyError):
+                continue
+
+    thread = threading.Thread(target=work, name="offsets")
+    thread.start()
+    try:
+        yield watched
+    finally:
+        stop.set()
+        thread.join()

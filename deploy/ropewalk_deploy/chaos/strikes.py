@@ -1,0 +1,197 @@
+"""What can be done to programs and servers; each leaves everything able to go on."""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import closing, suppress
+
+import psutil
+
+from ropewalk_deploy.audit.readers import wait_until
+from ropewalk_deploy.chaos.arena import SESSION_TIMEOUT_S
+from ropewalk_deploy.chaos.battle import Battle
+from ropewalk_deploy.kafka import send_again
+from ropewalk_schemas import failpoints
+from ropewalk_schemas.topics import AGENT_EVENTS
+from ropewalk_sinks.postgres_connection import connect
+
+Strike = Callable[[Battle], None]
+KILLS, POINTS_PER_RUN = 3, 2
+REACHED_WITHIN_S, ENDS_WITHIN_S = 12.0, 30.0
+POISON: tuple[tuple[bytes | None, bytes | None], ...] = (
+    (b"p-1", b"this is not JSON"),
+    (b"p-2", b'{"type": "telepathy", "event_id": "x"}'),
+    (b"p-3", b'{"type": "reward", "event_id": "x", "value": NaN}'),
+    (b"p-4", b"\xff\xfe"),
+    (b"p-5", b'{"type": "decision", "event_id": "a\\u0000b"}'),
+    (b"p-6", b"[" * 70 + b"]" * 70),
+    (b"p-7", b""),
+    (b"p-8", None),
+    (b"p-9", b'{"type": "decision", "schema_version": "99.0", "event_id": "x"}'),
+    (None, b'{"type": "decision"}'),
+    (None, None),
+)
+
+
+def kill(program: str) -> Strike:
+    """Kill -9 at random moments: also while it starts and restores."""
+
+    def strike(battle: Battle) -> None:
+        for _ in range(KILLS):
+            os.kill(battle.pid(program), signal.SIGKILL)
+            battle.pause(0.3, 2.5)
+
+    return strike
+
+
+def terminate(program: str) -> Strike:
+    """SIGTERM, as a deployment does."""
+
+    def strike(battle: Battle) -> None:
+        _end(battle, program)
+
+    return strike
+
+
+def die_at_points(program: str) -> Strike:
+    """Kill -9 exactly before or after a flush, commit, COPY or rename."""
+
+    def strike(battle: Battle) -> None:
+        for point in battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN):
+            _reach(battle, point, "kill")
+
+    return strike
+
+
+def fail_at_points(points: tuple[str, ...], error: str) -> Strike:
+    """An error of the system at each of some points, as from a full or a broken disk."""
+
+    def strike(battle: Battle) -> None:
+        for point in points:
+            _reach(battle, point, error)
+
+    return strike
+
+
+def freeze(program: str, beyond_s: float = SESSION_TIMEOUT_S + 3.0) -> Strike:
+    """SIGSTOP until others have its partitions; then it wakes up as if it owned them."""
+
+    def strike(battle: Battle) -> None:
+        pid = battle.pid(program)
+        os.kill(pid, signal.SIGSTOP)
+        battle.pause(beyond_s, beyond_s + 2)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    return strike
+
+
+def freeze_at_point(point: str) -> Strike:
+    """The same, at the worst moment: between two steps of one write."""
+
+    def strike(battle: Battle) -> None:
+        before = set(battle.supervisor.pids().values())
+        _reach(battle, point, "stop")
+        battle.pause(SESSION_TIMEOUT_S + 3.0, SESSION_TIMEOUT_S + 5.0)
+        for pid in before:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    return strike
+
+
+def roll(*names: str) -> Strike:
+    """Each program is stopped and started in turn, as in a deployment."""
+
+    def strike(battle: Battle) -> None:
+        for name in names:
+            _end(battle, name)
+            battle.pid(name)
+            battle.pause(0.5, 2.0)
+
+    return strike
+
+
+def restart_server(name: str, number: signal.Signals) -> Strike:
+    """A server is gone for some seconds, and comes back on its data."""
+
+    def strike(battle: Battle) -> None:
+        battle.arena.signal_server(name, number)
+        battle.pause(1.0, 5.0)
+        battle.arena.start_servers()
+
+    return strike
+
+
+def freeze_server(name: str) -> Strike:
+    """A server answers nobody for a while, with all connections open."""
+
+    def strike(battle: Battle) -> None:
+        process = battle.arena.server(name)
+        family = [process, *process.children(recursive=True)]
+        for each in family:
+            each.send_signal(signal.SIGSTOP)
+        battle.pause(6.0, 12.0)
+        for each in reversed(family):
+            with suppress(psutil.NoSuchProcess):
+                each.send_signal(signal.SIGCONT)
+
+    return strike
+
+
+def cut_connections(battle: Battle) -> None:
+    """The database ends every session of the programs, again and again, also amid COPY."""
+    for _ in range(5):
+        with closing(connect(battle.arena.places.postgres_dsn)) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        battle.pause(0.2, 1.5)
+
+
+def hold_locks(battle: Battle) -> None:
+    """Somebody holds the tables for some seconds."""
+    with closing(connect(battle.arena.places.postgres_dsn)) as connection, connection.transaction():
+        connection.execute("LOCK TABLE trajectories, rewards, sink_offsets IN EXCLUSIVE MODE")
+        battle.pause(4.0, 8.0)
+
+
+def send_poison(battle: Battle) -> None:
+    """Garbage of every kind, beside good keys."""
+    for _ in range(5):
+        send_again(battle.arena.places.bootstrap_servers, AGENT_EVENTS.name, POISON)
+        battle.pause(0.1, 0.5)
+
+
+def nothing(_: Battle) -> None:
+    """The load itself is the fault."""
+
+
+def all_of(*strikes: Strike) -> Strike:
+    """One after the other."""
+
+    def strike(battle: Battle) -> None:
+        for each in strikes:
+            each(battle)
+
+    return strike
+
+
+def _end(battle: Battle, name: str) -> None:
+    process = psutil.Process(battle.pid(name))
+    process.terminate()
+    with suppress(psutil.TimeoutExpired):
+        process.wait(ENDS_WITHIN_S)
+        return
+    battle.notes.append(f"{name} did not end within {ENDS_WITHIN_S:.0f} s of SIGTERM")
+    process.kill()
+
+
+def _reach(battle: Battle, point: str, action: str) -> None:
+    """Arm a point and wait until it acted; what is not passed in time is disarmed and noted."""
+    file = battle.arena.failpoints / point
+    failpoints.arm(battle.arena.failpoints, point, action)
+    if not wait_until(lambda: not file.exists(), timeout_s=REACHED_WITHIN_S, every_s=0.02):
+        file.unlink(missing_ok=True)
+        battle.notes.append(f"{point} was not passed")
