@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BASE ?=
+RUNS ?= 5
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo check format test test-unit bench down lock
+.PHONY: help install up demo check format test test-unit chaos bench down lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +46,9 @@ test: check  ## every check and every test
 
 test-unit: install  ## the tests that need no servers
 	$(BIN)/pytest tests/unit
+
+chaos: install  ## every fault, on servers of its own; RUNS=20 for more of each
+	$(BIN)/ropewalk chaos --seed $(SEED) --runs $(RUNS) --results .ropewalk/chaos.jsonl
 
 bench: install  ## measure our speed beside stock Faust and a hand-written loop
 	$(BIN)/python -m benchmarks

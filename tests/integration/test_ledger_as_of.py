@@ -2,16 +2,19 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from math import log2
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import psycopg
 import pytest
-from tests.support.ledgers import BEGIN
+from tests.support.ledgers import BEGIN, a_chain, a_circle, recorded
 from tests.support.pipeline import Pipeline
 from tests.support.published import a_part, an_entry
 from tests.support.sink_lab import count, fresh_database, rows
 from tests.support.stored_ledgers import (
+    World,
     a_world,
     published,
     store_in_parquet,
@@ -22,6 +25,7 @@ from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.ledger_queries import parquet_ledger_as_of
 from ropewalk_deploy.stack.model import Stack
+from ropewalk_schemas.supersedes import resolve
 from ropewalk_sinks.ledger import LedgerView
 from ropewalk_sinks.postgres_ledger import ledger_as_of
 
@@ -86,6 +90,33 @@ def test_what_is_asked_of_one_trajectory_is_its_share(dsn: str, tmp_path: Path) 
             [row for row in everything.problems if row.trajectory_id == trajectory_id],
             [row for row in everything.unmatched if row.trajectory_id == trajectory_id],
         )
+
+
+def test_long_chains_and_circles_are_as_the_rule_has_them(dsn: str, tmp_path: Path) -> None:
+    links = a_chain("chain", 2_000) | a_circle("circle", 500, tail=500)
+    ledger = recorded(links, Random(7), trajectory_id="t", minutes=MINUTES)
+    store_in_postgres(dsn, published(World([], ledger), Random(7)))
+    store_in_parquet(tmp_path, published(World([], ledger), Random(7)))
+    for moment in (MOMENTS[4], MOMENTS[-1]):
+        problems = resolve(ledger, as_of=moment).problems
+        found = both(dsn, tmp_path, moment).problems
+        assert [(p.trajectory_id, p.reward_id, p.supersedes, p.problem) for p in found] == [
+            (p.trajectory_id, p.reward_id, p.supersedes, p.kind) for p in problems
+        ]
+    assert Counter(row.problem for row in found) == {"cycle": 500}
+    assert 0 < rows_walked(dsn) < len(links) * (log2(len(links)) + 2)  # the square is 9,000,000
+
+
+def rows_walked(dsn: str) -> int:
+    """How many rows Postgres makes while it looks for circles."""
+    ((plans,),) = rows(dsn, "EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM reward_problems")
+    nodes = plan_nodes(plans[0]["Plan"])
+    return sum(node["Actual Rows"] for node in nodes if node["Node Type"] == "Recursive Union")
+
+
+def plan_nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """A node of a plan and all below it."""
+    return [plan, *(node for child in plan.get("Plans", []) for node in plan_nodes(child))]
 
 
 def test_a_reward_waits_for_a_trajectory_until_its_part_is_stored(dsn: str, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Ledgers with every kind of correction, and a replay that takes them entry by entry."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -27,10 +27,13 @@ class Recorded:
 def a_ledger(
     random: Random, *, n_entries: int, trajectories: Sequence[str], minutes: int
 ) -> list[Recorded]:
-    """Entries that correct neighbours, earlier or later, and unknown and foreign ones."""
+    """Entries that correct neighbours, earlier or later, and unknown and foreign ones.
+
+    After these come a long chain and circles, of one trajectory each.
+    """
     ids = [f"r{n:03}" for n in range(n_entries)]
     neighbourhoods = [random.choice(trajectories) for _ in range(n_entries // 6 + 1)]
-    return [
+    neighbours = [
         Recorded(
             reward_id,
             neighbourhoods[n // 6] if random.random() < 0.9 else random.choice(trajectories),
@@ -39,6 +42,52 @@ def a_ledger(
             float(random.randint(-9, 9)),
         )
         for n, reward_id in enumerate(ids)
+    ]
+    return neighbours + _chains_and_circles(random, trajectories, minutes)
+
+
+def _chains_and_circles(
+    random: Random, trajectories: Sequence[str], minutes: int
+) -> list[Recorded]:
+    """A long chain, circles with tails that lead into them, and one that a foreign entry opens."""
+    opened, *whole = [
+        recorded(links, random, trajectory_id=random.choice(trajectories), minutes=minutes)
+        for links in (
+            a_circle("open", 4, tail=4),
+            a_chain("chain", 40),
+            *(a_circle(f"circle{n}", n, tail=6) for n in (1, 2, 3, 8, 13)),
+        )
+    ]
+    elsewhere = next(name for name in trajectories if name != opened[0].trajectory_id)
+    first = replace(opened[0], trajectory_id=elsewhere)
+    return [first, *opened[1:], *(entry for entries in whole for entry in entries)]
+
+
+def a_chain(name: str, n: int, *, end: str | None = None) -> dict[str, str | None]:
+    """What each entry supersedes: the one before it, and the first one `end`."""
+    ids = [f"{name}-{i}" for i in range(n)]
+    return dict(zip(ids, [end, *ids], strict=False))
+
+
+def a_circle(name: str, n: int, *, tail: int) -> dict[str, str | None]:
+    """What each entry supersedes: a circle, of one or more, and a chain that leads into it."""
+    circle = a_chain(name, n, end=f"{name}-{n - 1}")
+    return circle | a_chain(f"{name}-tail", tail, end=f"{name}-0")
+
+
+def recorded(
+    links: Mapping[str, str | None], random: Random, *, trajectory_id: str, minutes: int
+) -> list[Recorded]:
+    """The entries of one trajectory by what they supersede, recorded in any order."""
+    return [
+        Recorded(
+            reward_id,
+            trajectory_id,
+            target,
+            BEGIN + timedelta(minutes=random.randint(0, minutes)),
+            float(random.randint(-9, 9)),
+        )
+        for reward_id, target in links.items()
     ]
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -73,7 +73,7 @@ class Fault:
     strike: Callable[[Battle], None]
     when: str = "play"
     extra: tuple[Program, ...] = ()
-    options: dict[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     n_workers: int = 1
     judges: bool = False
 
@@ -104,7 +104,7 @@ def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) ->
         ledger=arena.home / "ledgers" / f"{fault.name}-{seed}",
         run=f"{fault.name}-{seed}",
         seed=seed,
-        **given | shape | fault.options,  # type: ignore[arg-type] # by name
+        **given | shape | dict(fault.options),  # type: ignore[arg-type] # by name
     )
     with model_server(moody(seed), by_account, slow_s=SLOW_S) as model, arena.log.open("ab") as log:
         judge, environment = judge_of(model, arena.places)

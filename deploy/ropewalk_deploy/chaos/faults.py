@@ -9,6 +9,9 @@ from ropewalk_deploy.supervisor import Program
 
 SECOND_POSTGRES = Program("sink-postgres-2", ("sink", "postgres"))
 SECOND_PARQUET = Program("sink-parquet-2", ("sink", "parquet"))
+ONE_LONG = {"processes": 1, "agents": 1, "trajectories": 1, "short": 0.0, "long": 1.0,
+            "long_steps": 10_000, "rate": 0.0, "lost_clocks": 0.0}  # fmt: skip
+MANY_OPEN = {"agents": 2_000, "events": 20_000, "rate": 0.0, "long": 1.0, "short": 0.0}
 
 _FAULTS = (
     Fault("kill-worker", strikes.kill("worker-1")),
@@ -68,6 +71,8 @@ _FAULTS = (
     Fault("poison", strikes.send_poison),
     Fault("duplicates", strikes.kill("worker-1"), options={"duplicates": 0.5}),
     Fault("clocks", strikes.kill("worker-1"), options={"lost_clocks": 0.6}),
+    Fault("one-long-trajectory", strikes.kill("worker-1"), options=ONE_LONG),
+    Fault("many-open-trajectories", strikes.kill("worker-1"), options=MANY_OPEN),
     Fault("idle-partitions", strikes.kill("worker-1"), options={"processes": 1, "agents": 1}),
 )
 FAULTS = {fault.name: fault for fault in _FAULTS}

@@ -34,7 +34,7 @@ class SimulationOptions:
             what was open as another writer, the others never do.
         pause_s: A silent gap half-way through each process.
         lost_clocks: Agents whose clock is hours off, or jumps.
-        long: Trajectories of hundreds of steps.
+        long: Trajectories of hundreds of steps; of `long_steps` when that is given.
         short: Trajectories of one to three steps.
         late_rewards: Trajectories rewarded after they have ended.
         handovers: Trajectories that a child writer works on too.
@@ -62,6 +62,7 @@ class SimulationOptions:
     pause_s: float = 0.0
     lost_clocks: float = 0.03
     long: float = 0.02
+    long_steps: int | None = None
     short: float = 0.25
     late_rewards: float = 0.2
     handovers: float = 0.05

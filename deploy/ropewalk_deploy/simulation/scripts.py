@@ -94,7 +94,7 @@ def draw_game_of(options: SimulationOptions, number: int) -> Game:
 def _length(rng: Random, options: SimulationOptions) -> tuple[int, bool]:
     drawn = rng.random()
     if drawn < options.long:
-        return rng.randint(*LONG), True
+        return options.long_steps or rng.randint(*LONG), True
     return rng.randint(*(SHORT if drawn < options.long + options.short else ORDINARY)), False
 
 

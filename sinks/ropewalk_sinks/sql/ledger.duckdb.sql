@@ -1,5 +1,6 @@
 -- The ledger as of any moment over the Parquet datasets, in DuckDB: what the functions of
--- migrations/003_as_of.sql are in Postgres. Any reader can run it. Give it the datasets first:
+-- migrations/003_as_of.sql and 007_linear_circles.sql are in Postgres. Any reader can run it. Give
+-- it the datasets first:
 --
 --   CREATE VIEW rewards AS FROM read_parquet('PATH/rewards/**/*.parquet');
 --   CREATE VIEW trajectories AS FROM read_parquet('PATH/trajectories/**/*.parquet');
@@ -62,29 +63,31 @@ FROM entries_as_of(moment)
 GROUP BY trajectory_id, part, step;
 
 -- Entries whose supersedes cannot be followed: itself, cycle (set aside), unknown_target,
--- other_trajectory (they count, and replace nothing).
+-- other_trajectory (they count, and replace nothing). Each round makes every walk twice as long,
+-- until it is longer than all the links: only on a circle can one go on for so long.
 CREATE OR REPLACE MACRO reward_problems_as_of(moment) AS TABLE
 WITH RECURSIVE known AS (
     SELECT * FROM rewards WHERE recorded_at <= moment
 ), links AS (
-    SELECT r.reward_id, r.trajectory_id, r.supersedes
-    FROM known r
-    JOIN known target
-        ON target.reward_id = r.supersedes AND target.trajectory_id = r.trajectory_id
-    WHERE r.reward_id <> r.supersedes
+    SELECT trajectory_id, reward_id AS start, supersedes AS target, 1::BIGINT AS steps
+    FROM known
+    WHERE supersedes <> reward_id
 ), walks AS (
-    SELECT reward_id AS start, supersedes AS target FROM links
-    WHERE reward_id IN (SELECT supersedes FROM links)
+    SELECT * FROM links
     UNION
-    SELECT w.start, l.supersedes FROM walks w
-    JOIN links l ON l.reward_id = w.target
-    WHERE w.target <> w.start
+    SELECT w.trajectory_id, w.start, further.target, w.steps + further.steps
+    FROM walks w
+    JOIN walks further ON further.start = w.target
+        AND further.trajectory_id = w.trajectory_id AND further.steps = w.steps
+    WHERE w.steps <= (SELECT count(*) FROM links)
+), circling AS (
+    SELECT DISTINCT target AS reward_id FROM walks WHERE steps > (SELECT count(*) FROM links)
 ), judged AS (
     SELECT r.trajectory_id, r.reward_id, r.supersedes, CASE
             WHEN r.supersedes = r.reward_id THEN 'itself'
             WHEN target.reward_id IS NULL THEN 'unknown_target'
             WHEN target.trajectory_id <> r.trajectory_id THEN 'other_trajectory'
-            WHEN r.reward_id IN (SELECT start FROM walks WHERE target = start) THEN 'cycle'
+            WHEN r.reward_id IN (SELECT reward_id FROM circling) THEN 'cycle'
         END AS problem, r.recorded_at
     FROM known r
     LEFT JOIN known target ON target.reward_id = r.supersedes
