@@ -118,7 +118,7 @@ def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) ->
         with running(supervisor) as is_alive, watching(arena.places) as watched:
             wait_until_owned(arena.places, is_alive)
             load = _Load(battle, options, judge if fault.judges else None)
-            recover_s = _struck(battle, fault)
+            recover_s = _struck(battle, fault, load)
             report = load.wait()
             checks = verify(
                 arena.places,
@@ -130,14 +130,16 @@ def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) ->
     return _fought(fault, seed, report, [*checks, watched.check()], battle.notes, recover_s)
 
 
-def _struck(battle: Battle, fault: Fault) -> float:
+def _struck(battle: Battle, fault: Fault, load: "_Load") -> float:
     """Strike in the middle of the work; gives how long everything sent until then then takes."""
     if fault.when == "round":
         battle.told.wait(LOAD_WITHIN_S)
         battle.pause(0.0, 1.0)
     else:
         at = battle.rng.uniform(0.15, 0.5)
-        wait_until(lambda: battle.share >= at, timeout_s=LOAD_WITHIN_S, every_s=0.02)
+        wait_until(
+            lambda: battle.share >= at or load.is_over, timeout_s=LOAD_WITHIN_S, every_s=0.02
+        )
     fault.strike(battle)
     began = time.monotonic()
     with LogScanner(battle.arena.places.bootstrap_servers) as scanner:
@@ -189,6 +191,11 @@ class _Load:
             self._battle.arena.places, judge=self._judge, timeout_s=QUIET_WITHIN_S
         )
         return Moment(at_ms, after, judged=self._judge is not None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all is sent and has had its consequences, or it failed."""
+        return not self._thread.is_alive()
 
     def wait(self) -> SimulationReport:
         """What was sent.
