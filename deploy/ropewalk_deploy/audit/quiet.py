@@ -7,6 +7,7 @@ from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_schemas.topics import AGENT_EVENTS, OUTCOMES, QUARANTINE, TRAJECTORIES
 from ropewalk_sinks.config import SettlementSettings
+from ropewalk_sinks.errors import SinkError
 from ropewalk_sinks.judging.config import JudgeSettings
 from ropewalk_sinks.judging.rubric import DEFAULT_RUBRIC
 from ropewalk_sinks.judging.runner import is_judged
@@ -31,25 +32,38 @@ def wait_until_quiet(places: Endpoints, *, judge: JudgeSettings | None, timeout_
         bootstrap_servers=places.bootstrap_servers, postgres_dsn=places.postgres_dsn
     )
     left = ""
+
+    def is_quiet() -> bool:
+        nonlocal left
+        try:
+            with LogScanner(places.bootstrap_servers) as scanner:
+                left = _left(scanner, places, settlement, judge)
+        except (CommandError, SinkError) as error:  # a server is away for a while
+            left = str(error)
+        return not left
+
+    if not wait_until(is_quiet, timeout_s=timeout_s, every_s=0.5):
+        msg = f"not everything was done within {timeout_s:.0f} s: {left}; the log says why"
+        raise CommandError(msg)
     with LogScanner(places.bootstrap_servers) as scanner:
-
-        def is_quiet() -> bool:
-            # What consumes is asked before what produces, and the logs must not grow meanwhile.
-            nonlocal left
-            ends = _ends(scanner)
-            left = _unfinished(scanner, places, ends)
-            if not left and not is_settled(settlement):
-                left = "settlement has claims to settle"
-            if not left and judge is not None and not is_judged(judge, DEFAULT_RUBRIC):
-                left = "the judge has groups to judge"
-            if not left and _ends(scanner) != ends:
-                left = "the logs grow"
-            return not left
-
-        if not wait_until(is_quiet, timeout_s=timeout_s, every_s=0.5):
-            msg = f"not everything was done within {timeout_s:.0f} s: {left}; the log says why"
-            raise CommandError(msg)
         return _newest_ms(scanner)
+
+
+def _left(
+    scanner: LogScanner,
+    places: Endpoints,
+    settlement: SettlementSettings,
+    judge: JudgeSettings | None,
+) -> str:
+    """What is left to do; what consumes is asked before what produces, and no log may grow."""
+    ends = _ends(scanner)
+    if unfinished := _unfinished(scanner, places, ends):
+        return unfinished
+    if not is_settled(settlement):
+        return "settlement has claims to settle"
+    if judge is not None and not is_judged(judge, DEFAULT_RUBRIC):
+        return "the judge has groups to judge"
+    return "" if _ends(scanner) == ends else "the logs grow"
 
 
 def _ends(scanner: LogScanner) -> Ends:

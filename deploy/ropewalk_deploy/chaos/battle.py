@@ -24,6 +24,7 @@ from ropewalk_deploy.simulation.scripted_model import by_account, moody
 from ropewalk_deploy.supervised import running, wait_until_owned
 from ropewalk_deploy.supervisor import Program, Supervisor
 from ropewalk_producers.config import RecorderSettings
+from ropewalk_sinks.errors import SinkError
 from ropewalk_sinks.judging.config import JudgeSettings
 
 RECOVERS_WITHIN_S, QUIET_WITHIN_S, LOAD_WITHIN_S = 90.0, 150.0, 240.0
@@ -142,15 +143,18 @@ def _struck(battle: Battle, fault: Fault, load: "_Load") -> float:
         )
     fault.strike(battle)
     began = time.monotonic()
-    with LogScanner(battle.arena.places.bootstrap_servers) as scanner:
-        ends = read_offsets(battle.arena.places, scanner).ends
+    seen: list[Offsets] = []  # the first look, and the newest
 
-        def recovered() -> bool:
-            now = read_offsets(battle.arena.places, scanner)
-            return _covers(now, ends)
+    def recovered() -> bool:
+        try:
+            with LogScanner(battle.arena.places.bootstrap_servers) as scanner:
+                seen[1:] = [read_offsets(battle.arena.places, scanner)]
+        except (CommandError, SinkError):
+            return False  # a server is only just back
+        return len(seen) > 1 and _covers(seen[-1], seen[0].ends)
 
-        if not wait_until(recovered, timeout_s=RECOVERS_WITHIN_S, every_s=0.1):
-            battle.notes.append(f"not recovered within {RECOVERS_WITHIN_S:.0f} s")
+    if not wait_until(recovered, timeout_s=RECOVERS_WITHIN_S, every_s=0.1):
+        battle.notes.append(f"not recovered within {RECOVERS_WITHIN_S:.0f} s")
     return time.monotonic() - began
 
 
