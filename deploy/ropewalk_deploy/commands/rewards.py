@@ -12,32 +12,13 @@ from rich.table import Table
 
 from ropewalk_deploy import config
 from ropewalk_deploy.commands.asking import as_json_option
+from ropewalk_deploy.commands.moments import Moment
 from ropewalk_deploy.ledger_queries import parquet_ledger_as_of
 from ropewalk_sinks.ledger import Earned, LedgerView
 from ropewalk_sinks.postgres_ledger import ledger_as_of
 
 MAX_ROWS = 50
 """What a terminal shows; JSON holds all."""
-
-
-class Moment(click.ParamType):
-    """An instant: ISO 8601 with its zone, so that nobody's clock is guessed."""
-
-    name = "time"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        """The instant in UTC."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no time: write it as 2026-03-01T12:00:00Z", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"{value!r} has no zone: add Z for UTC, or +02:00", param, ctx)
-        return moment.astimezone(UTC)
 
 
 @click.command("rewards")

@@ -58,9 +58,10 @@ SELECT name, checksum FROM schema_migrations
 INSERT INTO schema_migrations (name, checksum) VALUES (%(name)s, %(checksum)s)
 
 -- mark_replayed --
-UPDATE quarantine q SET replayed_at = now()
-FROM unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[])
-    AS sent (topic, partition, "offset")
+-- What the log says: the newest copy's append time, however often this runs.
+UPDATE quarantine q SET replayed_at = to_timestamp(sent.at_ms / 1000.0)
+FROM unnest(%(topics)s::text[], %(partitions)s::int[], %(offsets)s::bigint[], %(times_ms)s::bigint[])
+    AS sent (topic, partition, "offset", at_ms)
 WHERE q.topic = sent.topic AND q.partition = sent.partition AND q."offset" = sent."offset"
 
 -- last_window --

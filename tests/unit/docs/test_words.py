@@ -20,8 +20,8 @@ from ropewalk_stream_processors.config import WorkerSettings
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = (
-    *("", "benchmarks", "deploy", "docs", "docs/decisions", "producers"),
-    *("schemas", "sinks", "stream_processors", "tests"),
+    *("", "benchmarks", "deploy", "docs", "docs/decisions", "docs/runbooks"),
+    *("producers", "schemas", "sinks", "stream_processors", "tests"),
 )
 PAGES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.md"))
 CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
