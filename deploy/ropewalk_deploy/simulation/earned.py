@@ -60,8 +60,13 @@ def claim_rewards(
         for event_id, event in ledger.events.items()
         if event_id in stored
         for idx, claim in enumerate(event.intent.claims)
-        if claim.outcome_key in newest
+        if claim.outcome_key in newest and _is_settleable(claim, newest[claim.outcome_key])
     }
+
+
+def _is_settleable(claim: SentClaim, outcome: Resolved) -> bool:
+    """A position of an agent that is all but broke can be too small to have a size."""
+    return "resolved" in outcome.values or bool(claim.terms["size"])
 
 
 def _worth(claim: SentClaim, outcome: Resolved) -> float:

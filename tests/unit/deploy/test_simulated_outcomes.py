@@ -73,6 +73,7 @@ def test_the_ledger_knows_what_claims_earned() -> None:
     bets = [
         SentClaim("yes-no", {"side": "no", "size": 3.0, "price": 0.4}),
         SentClaim("future", {"side": "short", "size": 2.0, "price": 40.0}),
+        SentClaim("future", {"side": "long", "size": 0.0, "price": 40.0}),
         SentClaim("never", {"side": "yes", "size": 1.0, "price": 0.4}),
     ]
     sent = LedgerEvent(Intent("e", "decision", "t", "", claims=bets), [(0, 0)])
