@@ -16,6 +16,7 @@ from ropewalk_deploy.commands import (
     rewards,
     scoring,
     settling,
+    spool,
     stack,
     topics,
 )
@@ -44,6 +45,7 @@ for module in (
     rewards,
     scoring,
     quarantine,
+    spool,
     settling,
     judging,
     demo,

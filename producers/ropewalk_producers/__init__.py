@@ -9,6 +9,7 @@ from ropewalk_producers.publisher import Delivery, Publisher
 from ropewalk_producers.recorder import Recorder
 from ropewalk_producers.step import Step
 from ropewalk_producers.trajectory import Trajectory
+from ropewalk_schemas.kafka_security import KafkaSecurity
 
 __all__ = [
     "Continuation",
@@ -16,6 +17,7 @@ __all__ = [
     "Delivery",
     "DeliveryReport",
     "EventIds",
+    "KafkaSecurity",
     "Publisher",
     "Recorder",
     "RecorderSettings",

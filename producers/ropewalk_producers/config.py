@@ -5,9 +5,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 from ropewalk_producers.errors import SettingsError
+from ropewalk_schemas.errors import KafkaSecurityError
+from ropewalk_schemas.kafka_security import KafkaSecurity
 from ropewalk_schemas.limits import Limits
 from ropewalk_schemas.topics import AGENT_EVENTS, CLIENT_MESSAGE_BYTES
 
@@ -15,6 +17,9 @@ PREFIX = "ROPEWALK_"
 _LIMITS = Limits()
 _NAME_CHARS = 200
 _HOUR_S = 3600
+Durability = Literal["memory", "spool"]
+Fsync = Literal["always", "interval", "never"]
+Acknowledged = Literal["kafka", "disk"]
 _FROM_ENVIRONMENT_REQUIRED = ("bootstrap_servers", "project", "service")
 
 
@@ -37,7 +42,19 @@ class RecorderSettings:
         idle_ms: The worker's idle gap for this project; after half of it a prompt is sent whole.
         duration_ms: The worker's maximum duration; after half of it a prompt is sent whole.
         exit_timeout_s: How long the end of the process may wait for unsent events.
-        kafka_options: More librdkafka settings, such as those of TLS and SASL.
+        kafka_security: TLS and SASL; in the environment, ``ROPEWALK_KAFKA_...``.
+        kafka_options: More librdkafka settings, which win over `kafka_security`. Never shown, for
+            they may hold a secret.
+        durability: Where events wait for Kafka: in ``memory``, or on disk in a ``spool``. Then
+            `delivery_timeout_ms` does not hold, and `queue_messages` and `queue_kbytes` bound what
+            waits for the disk.
+        spool_path: The spool's folder, which processes may share; needed for ``spool``.
+        spool_max_bytes: What the folder may take, all processes together.
+        spool_fsync: When the disk must have an event: ``always`` at once (one fsync for all that
+            wait), ``interval`` every `spool_fsync_ms`, ``never`` when the system likes.
+        spool_fsync_ms: See `spool_fsync`.
+        spool_ack: When `on_delivery` hears of an event and what `Recorder.close` waits for:
+            ``kafka`` or ``disk``.
     """
 
     project: str
@@ -54,7 +71,16 @@ class RecorderSettings:
     idle_ms: int = _LIMITS.idle_ms
     duration_ms: int = _LIMITS.duration_ms
     exit_timeout_s: float = 5.0
-    kafka_options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    kafka_security: KafkaSecurity = field(default_factory=KafkaSecurity)
+    kafka_options: Mapping[str, str] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False
+    )
+    durability: Durability = "memory"
+    spool_path: str = ""
+    spool_max_bytes: int = 1024 * 1024 * 1024
+    spool_fsync: Fsync = "always"
+    spool_fsync_ms: int = 100
+    spool_ack: Acknowledged = "kafka"
 
     def __post_init__(self) -> None:
         for name in ("project", "service", "topic"):
@@ -72,14 +98,19 @@ class RecorderSettings:
         ):
             problem = f"is {self.exit_timeout_s!r}; it must be 0 to {_HOUR_S} seconds"
             raise SettingsError("exit_timeout_s", problem)
+        if not isinstance(self.kafka_security, KafkaSecurity):
+            raise SettingsError("kafka_security", "must be a KafkaSecurity")
         _check_options(self.kafka_options)
+        for name, choices in _CHOICES.items():
+            _check_choice(name, getattr(self, name), choices)
+        _check_spool(self)
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Self:
+    def from_environment(cls, environ: Mapping[str, str] | None = None, **otherwise: Any) -> Self:
         """Settings from ``ROPEWALK_<SETTING>``: ``ROPEWALK_PROJECT``, ``ROPEWALK_LINGER_MS``, ...
 
         ``ROPEWALK_BOOTSTRAP_SERVERS``, ``ROPEWALK_PROJECT`` and ``ROPEWALK_SERVICE`` must be set;
-        ``ROPEWALK_KAFKA_OPTIONS`` is a JSON object.
+        ``ROPEWALK_KAFKA_OPTIONS`` is a JSON object. `otherwise` is taken for variables not set.
 
         Raises:
             SettingsError: Naming the variable.
@@ -87,9 +118,14 @@ class RecorderSettings:
         environ = os.environ if environ is None else environ
         given: dict[str, Any] = {}
         for setting in fields(cls):
+            if setting.name == "kafka_security":
+                given[setting.name] = _security_of(environ, otherwise)
+                continue
             text = environ.get(variable_of(setting.name), "")
             if text:
                 given[setting.name] = _parsed(setting.name, setting.default, text)
+            elif setting.name in otherwise:
+                given[setting.name] = otherwise[setting.name]
             elif setting.name in _FROM_ENVIRONMENT_REQUIRED:
                 raise SettingsError(variable_of(setting.name), "is not set; the recorder needs it")
         try:
@@ -103,6 +139,15 @@ def variable_of(setting: str) -> str:
     return PREFIX + setting.upper()
 
 
+def _security_of(environ: Mapping[str, str], otherwise: Mapping[str, Any]) -> object:
+    """What the environment says of TLS and SASL; what was given, when it says nothing."""
+    try:
+        found = KafkaSecurity.from_environment(environ)
+    except KafkaSecurityError as error:
+        raise SettingsError(error.setting, error.problem) from error
+    return otherwise.get("kafka_security", found) if found == KafkaSecurity() else found
+
+
 _WHOLE_NUMBERS = {
     "queue_messages": (1, 10_000_000),
     "queue_kbytes": (CLIENT_MESSAGE_BYTES // 1024, 2_097_151),  # room for one largest message
@@ -111,6 +156,13 @@ _WHOLE_NUMBERS = {
     "full_every": (1, 50),  # the engine's contract: at least every 50 calls
     "idle_ms": (1, 366 * 86_400_000),
     "duration_ms": (1, 366 * 86_400_000),
+    "spool_max_bytes": (1024 * 1024, 2**50),
+    "spool_fsync_ms": (1, 60_000),
+}
+_CHOICES = {
+    "durability": get_args(Durability),
+    "spool_fsync": get_args(Fsync),
+    "spool_ack": get_args(Acknowledged),
 }
 
 PROMISED_OPTIONS = frozenset(
@@ -134,6 +186,22 @@ def _check_name(name: str, value: object) -> None:
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise SettingsError(name, f"is {value!r}; it must be a whole number from {low} to {high}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise SettingsError(name, f"is {value!r}; it must be one of {', '.join(choices)}")
+
+
+def _check_spool(settings: RecorderSettings) -> None:
+    if not isinstance(settings.spool_path, str):
+        raise SettingsError("spool_path", "must be text, the path of a folder")
+    if settings.durability != "spool":
+        return
+    if not settings.spool_path:
+        raise SettingsError("spool_path", "is empty; name the folder where events wait")
+    if "/" in settings.topic or settings.topic in {".", ".."}:  # it is a folder's name there
+        raise SettingsError("topic", f"is {settings.topic!r}, which is no name of a Kafka topic")
 
 
 def _check_options(options: object) -> None:

@@ -5,6 +5,7 @@ RopewalkProducerError
 ├── UnrecordableError    internal: an event cannot be recorded as it was given; counted as rejected
 └── UnsendableError      internal: no event can be sent now, whatever it holds; counted as rejected
     └── QueueFullError   internal: the bounded queue has no room; counted as dropped_full
+        └── RefusedError internal: its trajectory was refused when it began; counted as dropped_full
 
 The internal ones never leave the recorder: it never raises into the agent.
 """
@@ -33,6 +34,10 @@ class UnsendableError(RopewalkProducerError):
 
 class QueueFullError(UnsendableError):
     """The publisher's queue has no room for another event."""
+
+
+class RefusedError(QueueFullError):
+    """There is no room for new trajectories; the message says why."""
 
 
 MAX_ERROR_CHARS = 2000

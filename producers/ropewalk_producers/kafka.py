@@ -1,6 +1,7 @@
 """Events to Kafka: the only module that knows confluent-kafka."""
 
 import logging
+from contextlib import suppress
 from functools import partial
 from threading import Event, Thread
 from typing import Any, Self
@@ -15,15 +16,22 @@ from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES
 
 _POLL_S = 0.1
 _LAST_OUTCOMES_S = 2.0
+_LASTING = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 _CRITICAL_ONLY = 2  # librdkafka's own log; what matters of the rest comes as errors, once per kind
 
 
 def producer_config(settings: RecorderSettings) -> dict[str, Any]:
-    """The settings by librdkafka's names."""
+    """The settings by librdkafka's names.
+
+    With a spool, an event is owed until it is acknowledged: no event times out, and none overtakes
+    another that failed.
+    """
+    spooled = {"delivery.timeout.ms": 0, "enable.gapless.guarantee": True}
     return {
         "client.id": settings.service,
         "compression.type": "zstd",
         "log_level": _CRITICAL_ONLY,
+        **settings.kafka_security.librdkafka(),
         **settings.kafka_options,
         "acks": "all",
         "bootstrap.servers": settings.bootstrap_servers,
@@ -34,6 +42,7 @@ def producer_config(settings: RecorderSettings) -> dict[str, Any]:
         "partitioner": LIBRDKAFKA_PARTITIONER,
         "queue.buffering.max.kbytes": settings.queue_kbytes,
         "queue.buffering.max.messages": settings.queue_messages,
+        **(spooled if settings.durability == "spool" else {}),
     }
 
 
@@ -77,12 +86,12 @@ class KafkaPublisher:
 
     def flush(self, timeout: float) -> None:
         """Wait for outcomes."""
-        self._producer.flush(timeout)
+        self._flush(timeout)
 
     def close(self) -> None:
         """Fail what is still queued and stop polling."""
         self._producer.purge()
-        self._producer.flush(_LAST_OUTCOMES_S)
+        self._flush(_LAST_OUTCOMES_S)
         self._stopping.set()
         self._polling.join(_LAST_OUTCOMES_S)
 
@@ -92,7 +101,15 @@ class KafkaPublisher:
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
-            self._producer.poll(_POLL_S)
+            try:
+                self._producer.poll(_POLL_S)
+            except KafkaException as error:  # a fatal one; outcomes still come
+                self._failing(error.args[0])
+                self._stopping.wait(_POLL_S)
+
+    def _flush(self, timeout: float) -> None:
+        with suppress(KafkaException):  # a fatal one, which the polling thread tells
+            self._producer.flush(timeout)
 
     def _report(self, event_id: str, error: KafkaError | None, message: Message) -> None:
         self._listener.delivered(
@@ -104,6 +121,7 @@ class KafkaPublisher:
                 offset=None if error else message.offset(),
                 error=error.str() if error else None,
                 at_ms=None if error else _appended_ms(message),
+                lasting=error is not None and error.code() in _LASTING,
             )
         )
 

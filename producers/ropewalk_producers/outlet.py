@@ -2,13 +2,18 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from threading import RLock
 from typing import Any
 
-from ropewalk_producers.counters import Counters, DeliveryReport, Tally
-from ropewalk_producers.errors import QueueFullError, UnrecordableError, UnsendableError
+from ropewalk_producers.counters import Count, Counters, DeliveryReport, Tally
+from ropewalk_producers.errors import (
+    QueueFullError,
+    RefusedError,
+    UnrecordableError,
+    UnsendableError,
+)
 from ropewalk_producers.ids import NewId
 from ropewalk_producers.publisher import Delivery, Listener, Publisher
 from ropewalk_schemas.codec import decode_event
@@ -32,7 +37,13 @@ class Outlet:
     """Where all trajectories of one recorder send. Nothing here raises but `send`."""
 
     def __init__(
-        self, publisher: Publisher, *, clock: Clock, new_id: NewId, on_delivery: OnDelivery | None
+        self,
+        publisher: Publisher,
+        *,
+        clock: Clock,
+        new_id: NewId,
+        on_delivery: OnDelivery | None,
+        heard_on_disk: bool = False,
     ) -> None:
         self.clock = clock
         self.new_id = new_id
@@ -41,7 +52,15 @@ class Outlet:
         self._report: DeliveryReport | None = None
         self._lock, self._tally = RLock(), Tally()
         self._logged: set[object] = set()
-        self._listener = Listener(delivered=self._delivered, failing=self._failing)
+        self._heard_on_disk = heard_on_disk
+        self._refusal: str | None = None
+        self._listener = Listener(
+            delivered=self._delivered,
+            failing=self._failing,
+            stored=self._stored,
+            refusing=self._refusing,
+            recovered=lambda n: self._tally.add("recovered", n),
+        )
         self._parents_publisher = publisher
         self._publisher: Publisher | None = publisher
         publisher.listen(self._listener)
@@ -86,6 +105,13 @@ class Outlet:
             problem = f"{str(trajectory_id)[:200]}: {event_type} {what}: {_cause(cause)}"
             self._say((event_type, type(cause), str(cause)[:40]), f"trajectory {problem}")
 
+    def refusal(self) -> RefusedError | None:
+        """Why a trajectory that begins now is not recorded, counted; None when it is."""
+        if self._refusal is None:
+            return None
+        self._tally.add("refused")
+        return RefusedError(self._refusal)
+
     def close(self, timeout: float) -> DeliveryReport:
         """Take nothing more, wait for outcomes, give up the rest; again: the same report."""
         with self._lock:
@@ -106,6 +132,7 @@ class Outlet:
         """Begin anew in a forked child; the parent's queue and counts stay the parent's."""
         # The locks may be held by threads that do not exist here.
         self._lock, self._tally = RLock(), Tally()
+        self._refusal = None
         if self._publisher is not None:
             self._parents_publisher, self._publisher = self._publisher, None
 
@@ -124,19 +151,34 @@ class Outlet:
     def _counted(self, counters: Counters) -> DeliveryReport:
         return DeliveryReport(
             delivered=counters.delivered,
-            undelivered=counters.in_flight,
+            undelivered=counters.in_flight - counters.spooled,
             dropped=counters.dropped_full,
             rejected=counters.rejected,
             failed=counters.failed,
+            spooled=counters.spooled,
         )
 
     def _delivered(self, delivery: Delivery) -> None:
-        self._tally.add("delivered" if delivery.error is None else "failed")
+        became: Count = "delivered" if delivery.error is None else "failed"
+        self._tally.add(became, unspooled=int(delivery.spooled))
         with contextlib.suppress(Exception):  # a key may be no text, a log handler may raise
             if delivery.error is not None:
                 name = delivery.key.decode(errors="replace")
                 problem = f"trajectory {name}: event {delivery.event_id} failed: {delivery.error}"
                 self._say(("failed", delivery.error), problem)
+        if delivery.error is not None or not (self._heard_on_disk and delivery.spooled):
+            self._tell(delivery)
+
+    def _stored(self, deliveries: Sequence[Delivery]) -> None:
+        self._tally.add("spooled", len(deliveries))
+        if self._heard_on_disk:
+            for delivery in deliveries:
+                self._tell(delivery)
+
+    def _refusing(self, problem: str | None) -> None:
+        self._refusal = problem
+
+    def _tell(self, delivery: Delivery) -> None:
         if self._on_delivery is not None:
             try:
                 self._on_delivery(delivery)

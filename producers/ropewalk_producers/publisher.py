@@ -1,6 +1,6 @@
 """The port between the recorder and whatever carries its events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self
 
@@ -9,6 +9,7 @@ class Delivery(NamedTuple):
     """What became of one event: `error` is None and its place known, or the reason it failed.
 
     `at_ms` is when the log took it, by the broker's clock; None where the topic keeps no such time.
+    `lasting` says that the broker would refuse it again, `spooled` that it was told as `stored`.
     """
 
     key: bytes
@@ -18,19 +19,31 @@ class Delivery(NamedTuple):
     offset: int | None
     error: str | None
     at_ms: int | None = None
+    lasting: bool = False
+    spooled: bool = False
+
+
+def ignore(_: object) -> None:
+    """Hear nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who hears of outcomes; both are called from any thread and never raise.
+    """Who hears of outcomes; all are called from any thread and never raise.
 
     Attributes:
-        delivered: Once per event taken.
+        delivered: Once per event taken; not for those that a spool keeps beyond its closing.
         failing: A problem of the connection, and whether nothing can be sent after it.
+        stored: Events are on disk, their deliveries to come; these have no place and no error.
+        refusing: Why no new trajectory is to begin from now on; None: it may again.
+        recovered: How many more events of processes that died were delivered.
     """
 
     delivered: Callable[[Delivery], None]
     failing: Callable[[str, bool], None]
+    stored: Callable[[Sequence[Delivery]], None] = ignore
+    refusing: Callable[[str | None], None] = ignore
+    recovered: Callable[[int], None] = ignore
 
 
 class Publisher(Protocol):
@@ -54,7 +67,10 @@ class Publisher(Protocol):
         ...
 
     def close(self) -> None:
-        """Give up what is still waiting, each with a failed delivery, and let go of everything."""
+        """Give up what is still waiting, each with a failed delivery, and let go of everything.
+
+        What is on disk is not given up.
+        """
         ...
 
     def reopened(self) -> Self:

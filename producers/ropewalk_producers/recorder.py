@@ -11,6 +11,7 @@ from weakref import WeakSet
 from ropewalk_producers.config import RecorderSettings
 from ropewalk_producers.counters import Counters, DeliveryReport
 from ropewalk_producers.deltas import DeltaLimits
+from ropewalk_producers.errors import RefusedError
 from ropewalk_producers.event_writer import EventWriter
 from ropewalk_producers.events import (
     Fields,
@@ -46,13 +47,14 @@ class Recorder:
 
     Args:
         settings: Checked when made.
-        publisher: What carries the events; Kafka when None.
+        publisher: What carries the events; Kafka when None, from memory or a spool.
         clock: Gives aware datetimes.
         new_id: Gives unique text.
-        on_delivery: Hears the outcome of every accepted event, from a background thread.
+        on_delivery: Hears the outcome of every accepted event, from a background thread. With
+            `spool_ack` ``disk`` it hears again of an event that Kafka refuses later.
 
     Raises:
-        SettingsError: If Kafka's client refuses the settings.
+        SettingsError: If Kafka's client refuses the settings, or the spool's folder cannot be used.
     """
 
     def __init__(
@@ -66,10 +68,11 @@ class Recorder:
     ) -> None:
         self.settings = settings
         self._outlet = Outlet(
-            KafkaPublisher(settings) if publisher is None else publisher,
+            _publisher(settings) if publisher is None else publisher,
             clock=clock,
             new_id=new_id,
             on_delivery=on_delivery,
+            heard_on_disk=settings.spool_ack == "disk",
         )
         self._writers: WeakSet[EventWriter] = WeakSet()
         self._limits = DeltaLimits(
@@ -86,6 +89,8 @@ class Recorder:
     def trajectory(self, *, agent_id: str, **options: Unpack[TrajectoryOptions]) -> Trajectory:
         """Begin a trajectory; its start is sent at once.
 
+        When there is no room for new trajectories, nothing of it is recorded, and that is counted.
+
         Args:
             agent_id: Who acts.
             options: See `TrajectoryOptions`.
@@ -101,7 +106,9 @@ class Recorder:
                 project=_given(options.get("project"), self.settings.project),
             )
 
-        out = self._writer(described, options.get("writer"), options.get("ids"))
+        out = self._writer(
+            described, options.get("writer"), options.get("ids"), self._outlet.refusal()
+        )
         trajectory = Trajectory(out, follows=False)
         mode = options.get("mode", "episode")
         bare: Fields = {"mode": mode} if type(mode) is str and mode in _MODES else {}
@@ -150,7 +157,8 @@ class Recorder:
     def close(self, timeout: float = 10.0) -> DeliveryReport:
         """Send what is waiting, for at most `timeout` seconds; later events are refused.
 
-        What is not acknowledged by then is given up. A second call gives the same report.
+        What is not acknowledged by then is given up, or left in the spool. A second call gives the
+        same report.
         """
         return self._outlet.close(timeout)
 
@@ -161,13 +169,17 @@ class Recorder:
             writer.become_fresh()
 
     def _writer(
-        self, described: Callable[[], Continuation], writer: str | None, ids: EventIds | None
+        self,
+        described: Callable[[], Continuation],
+        writer: str | None,
+        ids: EventIds | None,
+        refusal: RefusedError | None = None,
     ) -> EventWriter:
         new_id = self._outlet.new_id
         own_id = new_id()
         try:
             writer = text("writer", _given(writer, own_id))
-            identity = Identity(described(), writer, self._source)
+            identity = Identity(described(), writer, self._source, unusable=refusal)
         except Exception as cause:
             now = instant(self._outlet.clock())
             nobody = Continuation(new_id(), now, "", None, self.settings.project)
@@ -186,6 +198,16 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _publisher(settings: RecorderSettings) -> Publisher:
+    kafka = KafkaPublisher(settings)
+    if settings.durability == "memory":
+        return kafka
+    # Locks of files are not on every system that a recorder runs on.
+    from ropewalk_producers.spool.publisher import SpoolPublisher  # noqa: PLC0415
+
+    return SpoolPublisher(settings, kafka)
 
 
 def _given(value: Any, otherwise: Any) -> Any:
@@ -217,7 +239,8 @@ def _after_fork() -> None:
 
 def _at_exit() -> None:
     for recorder in list(_recorders):
-        if recorder.counters.in_flight:
+        # A spool is closed in any case: what is left of it would look like a dead process's.
+        if recorder.counters.in_flight or recorder.settings.durability == "spool":
             recorder.close(recorder.settings.exit_timeout_s)
 
 

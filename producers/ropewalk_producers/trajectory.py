@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Unpack
 
 from ropewalk_producers.block import Block
-from ropewalk_producers.errors import UnrecordableError, described
+from ropewalk_producers.errors import RefusedError, UnrecordableError, described
 from ropewalk_producers.event_writer import Build, Emitted, EventWriter
 from ropewalk_producers.events import (
     CallOptions,
@@ -116,7 +116,10 @@ class Trajectory(Block):
         draft = RewardDraft(told.project, told.trajectory_id, name, value, source, options)
 
         def once(send: Send) -> None:
-            if issubclass(type(target), Step):
+            refusal = self._out.identity.unusable
+            if isinstance(refusal, RefusedError):  # it would be a reward of nothing
+                self._out.outlet.refuse(self.trajectory_id, "reward", refusal)
+            elif issubclass(type(target), Step):
                 target.once_sent(send)  # type: ignore[union-attr] # a Step, see above
             else:
                 send(target)

@@ -3,7 +3,8 @@
 RopewalkSchemaError
 ├── DecodeError      a value is not an event (or record) we can accept; `reason` names the case
 ├── ContractError    a contract itself is used wrongly (a wrong window length, an unknown topic)
-└── SpecError        a reward specification cannot be used
+├── SpecError        a reward specification cannot be used
+└── KafkaSecurityError   a setting of TLS or SASL is wrong, missing or without effect
 """
 
 from pydantic import ValidationError
@@ -21,6 +22,15 @@ class ContractError(RopewalkSchemaError, ValueError):
 
 class SpecError(RopewalkSchemaError):
     """A reward specification cannot be used; the message names its file or id, and the field."""
+
+
+class KafkaSecurityError(RopewalkSchemaError):
+    """A setting of TLS or SASL cannot be used; `setting` is its environment variable."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(f"{setting} {problem}")
+        self.setting = setting
+        self.problem = problem
 
 
 class DecodeError(RopewalkSchemaError):

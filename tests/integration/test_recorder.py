@@ -7,60 +7,13 @@ import time
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
-from tests.support.recorder_contract import RecorderContract, RecorderSite, play, until
+from tests.support.kafka_site import KafkaSite
+from tests.support.recorder_contract import RecorderContract, play, until
 
 from ropewalk_deploy.stack.model import Stack
-from ropewalk_producers import Delivery, Recorder, RecorderSettings
-from ropewalk_schemas.topics import AGENT_EVENTS
+from ropewalk_producers import Delivery, Recorder
 
 pytestmark = pytest.mark.integration
-
-NOBODY = "127.0.0.1:1"  # a port no broker listens on
-
-
-class KafkaSite(RecorderSite):
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
-        self.topic = topic
-        self.made: list[Recorder] = []
-        spec = NewTopic(topic, self.n_partitions, 1, config=AGENT_EVENTS.config())
-        admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-        for made in admin.create_topics([spec]).values():
-            made.result(30)
-
-    def settings(self, *, reachable: bool = True, **given: Any) -> RecorderSettings:
-        return RecorderSettings(
-            project="tests",
-            service="tests",
-            bootstrap_servers=self._bootstrap_servers if reachable else NOBODY,
-            topic=self.topic,
-            **given,
-        )
-
-    def recorder(self, *, reachable: bool = True, queue: int = 1000, **options: Any) -> Recorder:
-        settings = self.settings(reachable=reachable, queue_messages=queue)
-        self.made.append(Recorder(settings, **options))
-        return self.made[-1]
-
-    def log(self, n: int) -> list[tuple[bytes, bytes, int]]:
-        consumer = Consumer({"bootstrap.servers": self._bootstrap_servers, "group.id": self.topic})
-        found: list[tuple[bytes, bytes, int]] = []
-        try:
-            consumer.assign([TopicPartition(self.topic, p, 0) for p in range(self.n_partitions)])
-            deadline = time.monotonic() + 30
-            while len(found) < n and time.monotonic() < deadline:
-                for message in consumer.consume(1000, 0.5):
-                    assert message.error() is None
-                    found.append(
-                        (message.key() or b"", message.value() or b"", message.partition() or 0)
-                    )
-        finally:
-            consumer.close()
-        assert len(found) == n
-        return sorted(found, key=lambda record: record[2])
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from ropewalk_producers.errors import RopewalkProducerError
 from ropewalk_producers.recorder import Recorder
+from ropewalk_schemas.kafka_security import advice
 
 MAX_IN_FLIGHT = 1_000
 STALL_S = 20.0
@@ -60,7 +61,11 @@ class Backpressure:
     def _problem(self) -> str:
         servers = self._recorder.settings.bootstrap_servers
         why = self._recorder.last_error or "it gave no reason"
+        ask = (
+            "is it running (`ropewalk up`), and are ROPEWALK_BOOTSTRAP_SERVERS and "
+            "ROPEWALK_KAFKA_SECURITY_PROTOCOL right?"
+        )
         return (
             f"Kafka at {servers} has acknowledged nothing for {self._stall_s:g} s ({why}); "
-            "is it running (`ropewalk up`), and is ROPEWALK_BOOTSTRAP_SERVERS right?"
+            f"{advice(why) or ask}"
         )
