@@ -8,7 +8,7 @@ RUNS ?= 5
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo check format test test-unit chaos bench down lock
+.PHONY: help install up demo check format test test-unit chaos guards bench down lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ test-unit: install  ## the tests that need no servers
 
 chaos: install  ## every fault, on servers of its own; RUNS=20 for more of each
 	$(BIN)/ropewalk chaos --seed $(SEED) --runs $(RUNS) --results .ropewalk/chaos.jsonl
+
+guards: install  ## remove each guard from a copy, and see that its test fails; docs/guards.md
+	$(BIN)/python -m tests.guards
 
 bench: install  ## measure our speed beside stock Faust and a hand-written loop
 	$(BIN)/python -m benchmarks
