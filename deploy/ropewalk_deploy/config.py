@@ -6,11 +6,12 @@ A server comes from the environment (``ROPEWALK_BOOTSTRAP_SERVERS``, ``ROPEWALK_
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ropewalk_deploy.errors import SettingError
 from ropewalk_deploy.stack.local import describe
+from ropewalk_schemas.kafka_security import KafkaSecurity, variable_of
 
 BOOTSTRAP_SERVERS = "ROPEWALK_BOOTSTRAP_SERVERS"
 POSTGRES_DSN = "ROPEWALK_POSTGRES_DSN"
@@ -24,7 +25,7 @@ class Endpoints:
     """Where Kafka, Postgres and the Parquet datasets are."""
 
     bootstrap_servers: str
-    postgres_dsn: str
+    postgres_dsn: str = field(repr=False)  # it holds a password
     parquet_path: Path
 
     def environment(self) -> dict[str, str]:
@@ -51,10 +52,17 @@ def endpoints() -> Endpoints:
     """Where to connect.
 
     Raises:
-        SettingError: If neither the environment nor a local stack says it.
+        SettingError: If neither the environment nor a local stack says it, or the environment says
+            how to talk to a Kafka that it does not name.
     """
     found = {name: os.environ.get(name, "") for name in (BOOTSTRAP_SERVERS, POSTGRES_DSN)}
     parquet = os.environ.get(PARQUET_PATH, "")
+    if not found[BOOTSTRAP_SERVERS] and kafka_security() != KafkaSecurity():
+        msg = (
+            f"{variable_of('security_protocol')} is for brokers that {BOOTSTRAP_SERVERS} names, "
+            "which is not set; the local stack has no TLS or SASL"
+        )
+        raise SettingError(msg)
     if not all((*found.values(), parquet)):
         stack = describe(home())
         if stack is None:
@@ -70,6 +78,21 @@ def endpoints() -> Endpoints:
         }
         parquet = parquet or str(stack.parquet_path)
     return Endpoints(found[BOOTSTRAP_SERVERS], found[POSTGRES_DSN], Path(parquet))
+
+
+def kafka_security() -> KafkaSecurity:
+    """TLS and SASL of the connection to Kafka, as ``ROPEWALK_KAFKA_...`` say.
+
+    Raises:
+        KafkaSecurityError: Naming the variable that is wrong.
+    """
+    return KafkaSecurity.from_environment(os.environ)
+
+
+def use_local_kafka() -> None:
+    """Let this process and its children talk to a local stack, which is open, whatever was set."""
+    for name in [name for name in os.environ if name.startswith("ROPEWALK_KAFKA_")]:
+        del os.environ[name]
 
 
 def use(places: Endpoints) -> None:

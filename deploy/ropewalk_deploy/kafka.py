@@ -1,9 +1,9 @@
 """The command's Kafka client: creating topics, and reading logs from begin to end."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from confluent_kafka import (
     Consumer,
@@ -16,7 +16,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from ropewalk_deploy.errors import CommandError
+from ropewalk_deploy import config
+from ropewalk_deploy.errors import CommandError, SettingError
+from ropewalk_schemas.kafka_security import advice, is_refusal, telling
 from ropewalk_schemas.quarantine import Headers
 from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, TopicSpec
 
@@ -33,6 +35,8 @@ STARTING = frozenset(
     }
 )
 STARTED_WITHIN_S = 15.0
+ANSWER_WITHIN_S = 10.0
+LOOK_S = 2.0
 
 
 class LogRecord(NamedTuple):
@@ -53,13 +57,25 @@ class Bounds(NamedTuple):
     end: int
 
 
-def unreachable(bootstrap_servers: str, error: KafkaException) -> CommandError:
-    """The error a person meets when the broker does not answer."""
-    why = error.args[0].str() if error.args else str(error)
-    msg = (
-        f"no answer from Kafka at {bootstrap_servers} ({why}); is it running (`ropewalk up`), "
-        "and is ROPEWALK_BOOTSTRAP_SERVERS right?"
+def client_config(bootstrap_servers: str) -> dict[str, Any]:
+    """Whom to talk to, and how, as the environment says; what fails is raised, not logged."""
+    security = config.kafka_security().librdkafka()
+    return {"bootstrap.servers": bootstrap_servers, **security, "log_level": 0}
+
+
+def unreachable(
+    bootstrap_servers: str, error: KafkaException, told: Sequence[str] = ()
+) -> CommandError:
+    """The error a person meets when the broker does not answer, or refuses; `told` says why."""
+    why = telling([*told, error.args[0].str() if error.args else str(error)])
+    if is_refusal(why):
+        return SettingError(f"Kafka at {bootstrap_servers} refuses us ({why}): {advice(why)}")
+    look = advice(why)
+    ask = (
+        "is it running (`ropewalk up`), and are ROPEWALK_BOOTSTRAP_SERVERS and "
+        "ROPEWALK_KAFKA_SECURITY_PROTOCOL right?"
     )
+    msg = f"no answer from Kafka at {bootstrap_servers} ({why}); {look or ask}"
     return CommandError(msg)
 
 
@@ -79,15 +95,37 @@ def asked(bootstrap_servers: str, ask: Callable[[], Answer]) -> Answer:
         time.sleep(0.1)
 
 
+def greet(client: AdminClient | Consumer, told: Sequence[str]) -> set[str]:
+    """The topics' names; asked in short turns, so that a refusal is told at once.
+
+    Args:
+        client: To ask.
+        told: What its errors said, filled by its callback.
+
+    Raises:
+        KafkaException: If there is no answer in time.
+    """
+    until = time.monotonic() + ANSWER_WITHIN_S
+    while True:
+        try:
+            return set(client.list_topics(timeout=LOOK_S).topics)
+        except KafkaException:
+            client.poll(0)  # here it says why
+            if any(map(is_refusal, told)) or time.monotonic() > until:
+                raise
+
+
 def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> list[str]:
     """Create the topics that are missing; gives their names.
 
     Raises:
         CommandError: If the broker does not answer or refuses.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    told: list[str] = []
+    listening: dict[str, Any] = {"error_cb": lambda error: told.append(error.str())}
+    admin = AdminClient(client_config(bootstrap_servers) | listening)
     try:
-        there = admin.list_topics(timeout=10).topics
+        there = greet(admin, told)
         missing = [spec for spec in specs if spec.name not in there]
         if not missing:
             return []
@@ -98,7 +136,7 @@ def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> list[st
         for future in admin.create_topics(new, operation_timeout=30).values():
             future.result()
     except KafkaException as error:
-        raise unreachable(bootstrap_servers, error) from error
+        raise unreachable(bootstrap_servers, error, told) from error
     return [spec.name for spec in missing]
 
 
@@ -107,9 +145,12 @@ class LogScanner:
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
+        self._is_known = False
+        self._told: list[str] = []
         self._consumer = Consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
+                **client_config(bootstrap_servers),
+                "error_cb": lambda error: self._told.append(error.str()),
                 "group.id": "ropewalk-scanner",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
@@ -117,7 +158,6 @@ class LogScanner:
                 "fetch.max.bytes": CLIENT_MESSAGE_BYTES,
                 "receive.message.max.bytes": CLIENT_MESSAGE_BYTES + 1024 * 1024,
                 "fetch.wait.max.ms": 50,
-                "log_level": 0,  # what fails is raised
             },
         )
 
@@ -128,6 +168,12 @@ class LogScanner:
         self._consumer.close()
 
     def _ask(self, ask: Callable[[], Answer]) -> Answer:
+        if not self._is_known:
+            try:
+                greet(self._consumer, self._told)
+            except KafkaException as error:
+                raise unreachable(self._bootstrap_servers, error, self._told) from error
+            self._is_known = True
         return asked(self._bootstrap_servers, ask)
 
     def partitions(self, topic: str) -> list[int]:
@@ -206,12 +252,11 @@ def send_again(
 
     producer = Producer(
         {
-            "bootstrap.servers": bootstrap_servers,
+            **client_config(bootstrap_servers),
             "enable.idempotence": True,
             "partitioner": "murmur2",
             "compression.type": "zstd",
             "message.max.bytes": CLIENT_MESSAGE_BYTES,
-            "log_level": 0,
         },
     )
     for number, (key, value) in enumerate(records):

@@ -1,5 +1,6 @@
 """Settings of sinks and settlement: arguments first, then the environment (``ROPEWALK_...``)."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -7,11 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from ropewalk_schemas import topics
+from ropewalk_schemas.errors import KafkaSecurityError
+from ropewalk_schemas.kafka_security import KafkaSecurity
 from ropewalk_sinks.errors import ConfigError
 
 PREFIX = "ROPEWALK_"
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Dsn = Annotated[str, Field(repr=False)]  # it holds a password
+
+
+def _kafka_security() -> KafkaSecurity:
+    return KafkaSecurity.from_environment(os.environ)
 
 
 class Topics(BaseModel):
@@ -30,6 +38,7 @@ class SinkSettings(BaseSettings):
 
     Attributes:
         bootstrap_servers: ``host:port,...`` of the Kafka brokers.
+        kafka_security: TLS and SASL; by default what ``ROPEWALK_KAFKA_...`` say.
         topics: As JSON in the environment.
         accept_deleted_records: Go on at the log's start where retention deleted records before
             they were stored, instead of stopping. What was deleted stays missing.
@@ -39,6 +48,7 @@ class SinkSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     bootstrap_servers: str
+    kafka_security: KafkaSecurity = Field(default_factory=_kafka_security)
     topics: Topics = Topics()
     accept_deleted_records: bool = False
     session_timeout_ms: Annotated[int, Field(ge=6_000, le=300_000)] = 10_000
@@ -59,6 +69,9 @@ class SinkSettings(BaseSettings):
             if first["type"] == "missing":
                 message = f"setting {PREFIX}{place.upper()} is missing: set it in the environment"
             raise ConfigError(message) from error
+        except KafkaSecurityError as error:
+            message = f"setting {error}"
+            raise ConfigError(message) from error
         except SettingsError as error:
             message = f"a setting is not valid JSON: {error}"
             raise ConfigError(message) from error
@@ -73,7 +86,7 @@ class PostgresSettings(SinkSettings):
         postgres_batch_age_s: How long a record may wait.
     """
 
-    postgres_dsn: str
+    postgres_dsn: Dsn
     postgres_group: str = "ropewalk-sink-postgres"
     postgres_batch_records: Positive = 1_000
     postgres_batch_bytes: Positive = 32 * topics.MIB
@@ -128,7 +141,7 @@ class SettlementSettings(SinkSettings):
             prefix of ``OUTCOME_KEY`` or of ``PROJECT/OUTCOME_KEY``; the longest that fits counts.
     """
 
-    postgres_dsn: str
+    postgres_dsn: Dsn
     settlement_topic: str = topics.AGENT_EVENTS.name
     settlement_interval_s: Seconds = 5.0
     settlement_rules: dict[str, str] = {

@@ -9,15 +9,22 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from confluent_kafka import TopicPartition as Assigned
 from confluent_kafka.admin import AdminClient
 
+from ropewalk_schemas.kafka_security import advice, is_refusal, telling
 from ropewalk_schemas.quarantine import Quarantined
 from ropewalk_sinks.config import SinkSettings
 from ropewalk_sinks.errors import (
+    ConfigError,
     MissingTopicError,
     QuarantineError,
     SinkError,
     UnreachableError,
 )
-from ropewalk_sinks.kafka_config import QUARANTINE_WITHIN_S, QUIET, consumer_config, producer_config
+from ropewalk_sinks.kafka_config import (
+    QUARANTINE_WITHIN_S,
+    client_config,
+    consumer_config,
+    producer_config,
+)
 from ropewalk_sinks.ownership import Ownership
 from ropewalk_sinks.sink import SourceRecord, TopicPartition
 from ropewalk_sinks.starting import deleted, start_offset
@@ -26,31 +33,51 @@ log = logging.getLogger(__name__)
 
 ANSWER_WITHIN_S = 10.0
 COMPLAIN_EVERY_S = 10.0
+LOOK_S = 2.0
 
 
-def require_topics(bootstrap_servers: str, names: Iterable[str]) -> None:
-    """Check that the broker answers and has the topics.
+def require_topics(settings: SinkSettings, names: Iterable[str]) -> None:
+    """Check that the broker answers, knows us and has the topics.
 
     Raises:
+        ConfigError: If the broker refuses who we say we are.
         UnreachableError: If no broker answers.
         MissingTopicError: Naming the topics.
     """
-    client = AdminClient({"bootstrap.servers": bootstrap_servers, **QUIET})
-    try:
-        known = client.list_topics(timeout=ANSWER_WITHIN_S).topics
-    except KafkaException as error:
-        message = (
-            f"no Kafka broker answers at {bootstrap_servers} (setting "
-            f"ROPEWALK_BOOTSTRAP_SERVERS): {_text(error)}; `ropewalk up` starts a local one"
-        )
-        raise UnreachableError(message) from error
-    missing = sorted(set(names) - set(known))
+    missing = sorted(set(names) - _topics(settings))
     if missing:
         message = (
-            f"topic {', '.join(missing)} is not on {bootstrap_servers}: "
+            f"topic {', '.join(missing)} is not on {settings.bootstrap_servers}: "
             "run `ropewalk topics apply`, then start again"
         )
         raise MissingTopicError(message)
+
+
+def _topics(settings: SinkSettings) -> set[str]:
+    """The names of all topics; asked in short turns, so that a refusal is told at once."""
+    told: list[str] = []
+    listening: dict[str, Any] = {"error_cb": lambda error: told.append(error.str())}
+    client = AdminClient(client_config(settings) | listening)
+    until = time.monotonic() + ANSWER_WITHIN_S
+    while True:
+        try:
+            return set(client.list_topics(timeout=LOOK_S).topics)
+        except KafkaException as error:
+            client.poll(0)  # here it says why
+            if any(map(is_refusal, told)) or time.monotonic() > until:
+                raise _unreachable(settings.bootstrap_servers, [*told, _text(error)]) from error
+
+
+def _unreachable(servers: str, told: list[str]) -> SinkError:
+    why = telling(told)
+    if is_refusal(why):
+        return ConfigError(f"Kafka at {servers} refuses us ({why}): {advice(why)}")
+    look = advice(why) or "`ropewalk up` starts a local one"
+    message = (
+        f"no Kafka broker answers at {servers} (settings ROPEWALK_BOOTSTRAP_SERVERS, "
+        f"ROPEWALK_KAFKA_SECURITY_PROTOCOL): {why}; {look}"
+    )
+    return UnreachableError(message)
 
 
 class TopicReader:

@@ -11,10 +11,16 @@ QUARANTINE_WITHIN_S = 60.0
 QUIET: dict[str, Any] = {"log_level": 2}
 
 
+def client_config(settings: SinkSettings) -> dict[str, Any]:
+    """Whom to talk to, and how: for every client."""
+    security = settings.kafka_security.librdkafka()
+    return {"bootstrap.servers": settings.bootstrap_servers, **security, **QUIET}
+
+
 def consumer_config(settings: SinkSettings, group: str) -> dict[str, Any]:
     """A consumer that is told where to start, and never decides that by itself."""
     return {
-        "bootstrap.servers": settings.bootstrap_servers,
+        **client_config(settings),
         "group.id": group,
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
@@ -27,19 +33,17 @@ def consumer_config(settings: SinkSettings, group: str) -> dict[str, Any]:
         "fetch.max.bytes": CLIENT_MESSAGE_BYTES,
         # A fetch may exceed its limit by one message.
         "receive.message.max.bytes": 3 * CLIENT_MESSAGE_BYTES,
-        **QUIET,
     }
 
 
 def producer_config(settings: SinkSettings) -> dict[str, Any]:
     """A producer whose delivery report means: on every in-sync replica, once."""
     return {
-        "bootstrap.servers": settings.bootstrap_servers,
+        **client_config(settings),
         "enable.idempotence": True,
         "acks": "all",
         "partitioner": LIBRDKAFKA_PARTITIONER,
         "message.max.bytes": CLIENT_MESSAGE_BYTES,
         "delivery.timeout.ms": int(QUARANTINE_WITHIN_S * 1000),
         "linger.ms": 0,
-        **QUIET,
     }

@@ -1,11 +1,12 @@
 """Connecting to Postgres, and its errors in our words."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ropewalk_sinks.errors import ConfigError, StorageError, UnreachableError
 
@@ -13,6 +14,14 @@ Connection = psycopg.Connection[Any]
 
 # A frozen process must not keep the rows that its successor claims for longer than this.
 _IDLE_IN_TRANSACTION_MS = 120_000
+# The driver's own words about such a string may hold a part of its password.
+_UNREADABLE = (
+    "setting ROPEWALK_POSTGRES_DSN is not a connection string: write it like "
+    "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, and the password's special characters "
+    "percent-encoded (@ as %40, / as %2F)"
+)
+_SECRETS = ("password", "sslpassword", "scram_client_key", "scram_server_key")
+_HIDDEN = "***"
 
 
 def connect(dsn: str) -> Connection:
@@ -22,6 +31,8 @@ def connect(dsn: str) -> Connection:
         ConfigError: If the DSN cannot be read.
         UnreachableError: If no server answers, or it refuses us.
     """
+    if _parts(dsn) is None:
+        raise ConfigError(_UNREADABLE)
     options = f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
     try:
         return psycopg.connect(
@@ -33,8 +44,7 @@ def connect(dsn: str) -> Connection:
             options=options,
         )
     except psycopg.ProgrammingError as error:
-        message = f"setting ROPEWALK_POSTGRES_DSN is not a connection string: {one_line(error)}"
-        raise ConfigError(message) from error
+        raise ConfigError(_UNREADABLE) from error
     except psycopg.OperationalError as error:
         message = (
             f"cannot use Postgres at {place(dsn)} (setting ROPEWALK_POSTGRES_DSN): "
@@ -58,9 +68,43 @@ def in_our_words(dsn: str) -> Iterator[None]:
 
 def place(dsn: str) -> str:
     """Host, port and database of a DSN, without its password."""
-    known = conninfo_to_dict(dsn)
+    known = _parts(dsn)
+    if known is None:
+        return "the server that ROPEWALK_POSTGRES_DSN names"
     host, port = known.get("host", "localhost"), known.get("port", "5432")
     return f"{host}:{port}/{known.get('dbname', '')}"
+
+
+def masked(dsn: str) -> str:
+    """A DSN with ``***`` for what is secret in it; ``***`` alone when it cannot be read.
+
+    >>> masked("postgresql://reader:s3cret@db:5432/ropewalk?sslmode=verify-full")
+    'postgresql://reader:***@db:5432/ropewalk?sslmode=verify-full'
+    """
+    known = _parts(dsn)
+    if known is None:
+        return _HIDDEN
+    wanted = known | {name: _HIDDEN for name in _SECRETS if name in known}
+    if "://" not in dsn:
+        return make_conninfo(**wanted)
+    shown = re.sub(r"^(\w+://[^:@/]*):[^@/]*@", rf"\1:{_HIDDEN}@", dsn)
+    shown = re.sub(rf"\b({'|'.join(_SECRETS)})=[^&]*", rf"\1={_HIDDEN}", shown)
+    return shown if _parts(shown) == wanted else _HIDDEN
+
+
+def _parts(dsn: str) -> dict[str, Any] | None:
+    """A DSN's settings; None if it is none, or if libpq would take a part of the password for them.
+
+    An ``@`` or ``/`` in the password of a URL, as it is: what follows becomes the host.
+    """
+    if "://" in dsn:
+        rest = dsn.split("://", 1)[1]
+        if rest.count("@") > 1 or ("@" in rest and "@" not in rest.split("/", 1)[0]):
+            return None
+    try:
+        return conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        return None
 
 
 def one_line(error: BaseException) -> str:

@@ -36,7 +36,7 @@ def run(sink: Sink, settings: Settings, stop: threading.Event) -> None:
         SinkError: What ends the process. What was not flushed comes again at the next start.
     """
     try:
-        require_topics(settings.bootstrap_servers, settings.subscription)
+        require_topics(settings, settings.subscription)
         feed = _Feed(sink, settings)
         try:
             while not stop.is_set():

@@ -9,7 +9,9 @@ from tempfile import gettempdir
 from typing import Any
 
 import faust
+from faust.auth import Credentials, SASLCredentials, SSLCredentials
 
+from ropewalk_schemas.kafka_security import KafkaSecurity
 from ropewalk_schemas.topics import AGENT_EVENTS
 from ropewalk_stream_processors.config import WorkerSettings
 from ropewalk_stream_processors.partitions import Partitions
@@ -28,11 +30,25 @@ class WorkerApp(faust.App):
     partitions: Partitions
 
 
+def credentials(security: KafkaSecurity) -> Credentials | None:
+    """TLS and SASL as Faust takes them; None for an open broker."""
+    context = security.ssl_context()
+    if security.uses_sasl:
+        return SASLCredentials(
+            username=security.username,
+            password=security.password.get_secret_value(),
+            mechanism=security.sasl_mechanism,
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context is not None else None
+
+
 def create_app(settings: WorkerSettings, partitions: Partitions) -> WorkerApp:
     """The app of one worker; nothing is connected before it runs."""
     app = WorkerApp(
         settings.worker_group,
         broker=";".join(f"kafka://{host}" for host in settings.bootstrap_servers.split(",")),
+        broker_credentials=credentials(settings.kafka_security),
         broker_commit_interval=settings.commit_interval_s,
         broker_heartbeat_interval=settings.session_timeout_s / 5,
         broker_max_poll_records=10_000,

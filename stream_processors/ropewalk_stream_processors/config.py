@@ -1,21 +1,29 @@
 """The worker's settings: the only place of this package that reads the environment."""
 
+import os
 import socket
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from ropewalk_schemas.errors import KafkaSecurityError
+from ropewalk_schemas.kafka_security import KafkaSecurity
 from ropewalk_schemas.limits import Limits, Settings
 from ropewalk_stream_processors.errors import SettingError
 
 GROUP = "ropewalk-worker"
 
 
+def _kafka_security() -> KafkaSecurity:
+    return KafkaSecurity.from_environment(os.environ)
+
+
 class WorkerSettings(BaseSettings):
     """Settings of one worker; each is read from ``ROPEWALK_<NAME>``.
 
     Attributes:
+        kafka_security: TLS and SASL; by default what ``ROPEWALK_KAFKA_...`` say.
         limits: When trajectories close; as JSON in ROPEWALK_LIMITS. Written into the log, where
             it holds for every worker from that offset on.
         commit_interval_s: How often the account is written; a crash replays at most this much
@@ -28,6 +36,7 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ROPEWALK_", frozen=True, extra="ignore")
 
     bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_security: KafkaSecurity = Field(default_factory=_kafka_security)
     worker_group: str = GROUP
     worker_name: str = Field(default_factory=socket.gethostname)
     instance_id: str | None = None
@@ -52,6 +61,8 @@ class WorkerSettings(BaseSettings):
             inner = ".".join(str(part) for part in first["loc"][1:])
             msg = f"ROPEWALK_{name} is not usable{f' at {inner}' if inner else ''}: {first['msg']}"
             raise SettingError(msg) from error
+        except KafkaSecurityError as error:
+            raise SettingError(str(error)) from error
         except SettingsError as error:
             msg = f"ROPEWALK_LIMITS is not JSON: {error.__cause__}"
             raise SettingError(msg) from error

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -10,15 +10,19 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
+from ropewalk_schemas.kafka_security import KafkaSecurity, advice, is_refusal, telling
 from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, PROGRESS
 from ropewalk_stream_processors.checks import TopicState
-from ropewalk_stream_processors.errors import PublishError, WorkerError
+from ropewalk_stream_processors.errors import PublishError, SettingError, WorkerError
 
 CLIENT_LOG = logging.getLogger("librdkafka")
 
 # What a broker says while it or a topic is only just starting: asked again a little later.
 STARTING = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
 STARTED_WITHIN_S = 15.0
+ANSWER_WITHIN_S = 10.0
+LOOK_S = 2.0
+OPEN = KafkaSecurity()
 
 
 class Publisher:
@@ -27,14 +31,18 @@ class Publisher:
     Args:
         bootstrap_servers: Where the broker is.
         timeout_s: After this long without an acknowledgement publishing has failed.
+        security: TLS and SASL.
     """
 
-    def __init__(self, bootstrap_servers: str, *, timeout_s: float) -> None:
+    def __init__(
+        self, bootstrap_servers: str, *, timeout_s: float, security: KafkaSecurity = OPEN
+    ) -> None:
         self._timeout_s = timeout_s
         self._failed: KafkaError | None = None
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap_servers,
+                **security.librdkafka(),
                 "client.id": "ropewalk-worker",
                 "enable.idempotence": True,
                 "acks": "all",
@@ -102,46 +110,75 @@ class Publisher:
             raise PublishError(msg)
 
 
-def describe_topics(bootstrap_servers: str, names: Iterable[str]) -> dict[str, TopicState]:
+def describe_topics(
+    bootstrap_servers: str, names: Iterable[str], security: KafkaSecurity = OPEN
+) -> dict[str, TopicState]:
     """Partitions and settings of those of the topics that exist.
 
     Raises:
+        SettingError: If the broker refuses who we say we are.
         WorkerError: If the broker does not answer.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    told: list[str] = []
+    config: dict[str, Any] = {
+        "bootstrap.servers": bootstrap_servers,
+        **security.librdkafka(),
+        "error_cb": lambda error: told.append(error.str()),
+        "log_level": 0,
+    }
+    admin = AdminClient(config)
     try:
-        found = admin.list_topics(timeout=10).topics
+        found = _topics(admin, told)
         there = [name for name in names if name in found]
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in there]
         futures = admin.describe_configs(resources, request_timeout=10)
         configs = {resource.name: future.result() for resource, future in futures.items()}
     except KafkaException as error:
-        raise unreachable(bootstrap_servers, error) from error
+        raise unreachable(bootstrap_servers, error, told) from error
     return {name: TopicState(len(found[name].partitions), _plain(configs[name])) for name in there}
+
+
+def _topics(admin: AdminClient, told: Sequence[str]) -> Mapping[str, Any]:
+    """All topics; asked in short turns, so that a refusal is told at once."""
+    until = time.monotonic() + ANSWER_WITHIN_S
+    while True:
+        try:
+            return admin.list_topics(timeout=LOOK_S).topics
+        except KafkaException:
+            admin.poll(0)  # here it says why
+            if any(map(is_refusal, told)) or time.monotonic() > until:
+                raise
 
 
 def _plain(config: Mapping[str, Any]) -> dict[str, str]:
     return {name: entry.value for name, entry in config.items()}
 
 
-def unreachable(bootstrap_servers: str, error: KafkaException) -> WorkerError:
-    """The error a person meets when the broker does not answer."""
-    why = error.args[0].str() if error.args else str(error)
-    msg = (
-        f"no answer from Kafka at {bootstrap_servers} ({why}); is it running (`ropewalk up`), "
-        "and is ROPEWALK_BOOTSTRAP_SERVERS right?"
+def unreachable(
+    bootstrap_servers: str, error: KafkaException, told: Sequence[str] = ()
+) -> WorkerError:
+    """The error a person meets when the broker does not answer, or refuses; `told` says why."""
+    why = telling([*told, error.args[0].str() if error.args else str(error)])
+    if is_refusal(why):
+        return SettingError(f"Kafka at {bootstrap_servers} refuses us ({why}): {advice(why)}")
+    look = advice(why)
+    ask = (
+        "is it running (`ropewalk up`), and are ROPEWALK_BOOTSTRAP_SERVERS and "
+        "ROPEWALK_KAFKA_SECURITY_PROTOCOL right?"
     )
+    msg = f"no answer from Kafka at {bootstrap_servers} ({why}); {look or ask}"
     return WorkerError(msg)
 
 
 class LogReader:
     """Reads offsets and short topics back, outside of any group."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, security: KafkaSecurity = OPEN) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap_servers,
+                **security.librdkafka(),
                 "group.id": "ropewalk-reader",
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",

@@ -90,10 +90,13 @@ class Partitions:
         for partition in set(self.owned) - mine:
             del self.owned[partition]
             log.info("partition lost", extra={"fields": {"partition": partition}})
-        with LogReader(self._settings.bootstrap_servers) as reader:
+        with self._reader() as reader:
             for partition in sorted(mine - set(self.owned)):
                 self.owned[partition] = self._restore(reader, partition)
         return {partition: owned.engine.next_offset for partition, owned in self.owned.items()}
+
+    def _reader(self) -> LogReader:
+        return LogReader(self._settings.bootstrap_servers, self._settings.kafka_security)
 
     def _restore(self, reader: LogReader, partition: int) -> Owned:
         known = known_of(partition, progress_records(reader, partition))

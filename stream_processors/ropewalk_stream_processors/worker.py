@@ -20,10 +20,11 @@ def run_worker(settings: WorkerSettings) -> None:
         WorkerError: If the broker does not answer or the topics do not fit.
     """
     names = [spec.name for spec in NEEDED]
-    n_partitions = check_topics(describe_topics(settings.bootstrap_servers, names))
+    servers, security = settings.bootstrap_servers, settings.kafka_security
+    n_partitions = check_topics(describe_topics(servers, names, security))
     fields = {"name": settings.worker_name, "partitions": n_partitions}
     log.info("worker starts", extra={"fields": fields})
-    publisher = Publisher(settings.bootstrap_servers, timeout_s=settings.publish_timeout_s)
+    publisher = Publisher(servers, timeout_s=settings.publish_timeout_s, security=security)
     partitions = Partitions(settings, publisher, n_partitions=n_partitions, clock=time.monotonic)
     # Open trajectories are many long-lived objects: collecting them often costs a third.
     gc.set_threshold(50_000, 50, 50)

@@ -21,12 +21,8 @@ SELECTION = (
     "die-at-points-worker",
     "die-at-points-sink-postgres",
     "die-at-points-sink-parquet",
-    "die-at-points-settle",
     "zombie-sink-parquet-at-link",
     "broker-killed",
-    "postgres-connections-cut",
-    "parquet-disk-full",
-    "readers-meanwhile",
 )
 
 

@@ -14,6 +14,7 @@ from ropewalk_schemas.topics import AGENT_EVENTS, PROGRESS, QUARANTINE, TRAJECTO
 from ropewalk_schemas.windows import from_micros
 from ropewalk_sinks import parquet_reads, postgres_reads
 from ropewalk_sinks.errors import SinkError
+from ropewalk_sinks.postgres_connection import masked
 
 RATE_OVER_S = 60
 
@@ -60,7 +61,7 @@ def gather(places: Endpoints) -> dict[str, Any]:
     totals = ("received", "assembled", "ledger", "duplicate")
     return {
         "bootstrap_servers": places.bootstrap_servers,
-        "postgres_dsn": places.postgres_dsn,
+        "postgres_dsn": masked(places.postgres_dsn),  # an answer that is often logged
         "parquet_path": str(places.parquet_path),
         "partitions": [asdict(p) for p in partitions],
         "totals": {

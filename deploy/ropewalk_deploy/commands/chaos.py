@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from ropewalk_deploy import config
 from ropewalk_deploy.chaos import table
 from ropewalk_deploy.chaos.arena import Arena, open_arena
 from ropewalk_deploy.chaos.battle import Fault, Fought, fight
@@ -49,6 +50,7 @@ def chaos_command(  # noqa: PLR0913 - one argument per option
     if only_list:
         click.echo("\n".join(FAULTS))
         return
+    config.use_local_kafka()
     first = seed if seed is not None else int(time.time()) % 1_000_000
     chosen = _chosen(names)
     done = table.load(results) if results else []

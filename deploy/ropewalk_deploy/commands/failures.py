@@ -5,7 +5,7 @@ from ropewalk_deploy.simulation.options import SimulationError
 from ropewalk_deploy.stack.errors import StackError
 from ropewalk_producers.errors import RopewalkProducerError
 from ropewalk_producers.importers.logged import LogError
-from ropewalk_schemas.errors import RopewalkSchemaError
+from ropewalk_schemas.errors import KafkaSecurityError, RopewalkSchemaError
 from ropewalk_sinks.errors import (
     ConfigError,
     DeletedRecordsError,
@@ -30,6 +30,7 @@ KNOWN_ERRORS: tuple[type[Exception], ...] = (
 SETTING, LOST = 2, 3
 _STATUS: dict[type[Exception], int] = {
     ConfigError: SETTING,
+    KafkaSecurityError: SETTING,
     MigrationError: SETTING,
     MissingTopicError: SETTING,
     DeletedRecordsError: LOST,

@@ -19,8 +19,12 @@ from ropewalk_producers.importers.replay import FORMATS, replay
 
 def recorder_settings(service: str, project: str) -> RecorderSettings:
     """The recorder's settings for one of our own programs."""
-    servers = config.endpoints().bootstrap_servers
-    return RecorderSettings(project=project, service=service, bootstrap_servers=servers)
+    return RecorderSettings(
+        project=project,
+        service=service,
+        bootstrap_servers=config.endpoints().bootstrap_servers,
+        kafka_security=config.kafka_security(),
+    )
 
 
 def run_simulation(options: SimulationOptions) -> SimulationReport:

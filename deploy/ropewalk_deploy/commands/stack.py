@@ -21,6 +21,7 @@ def progress(text: str) -> None:
 
 def bring_up() -> Stack:
     """Start the local stack, its topics and its tables."""
+    config.use_local_kafka()
     stack = up(config.home(), progress, java_home=config.java_home())
     for name in create_topics(stack.bootstrap_servers, TOPICS):
         progress(f"created topic {name}")

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr
 
 from ropewalk_schemas import topics
-from ropewalk_sinks.config import Positive, Seconds, SinkSettings
+from ropewalk_sinks.config import Dsn, Positive, Seconds, SinkSettings
 
 Price = Annotated[float, Field(ge=0)]
 
@@ -32,7 +32,7 @@ class JudgeSettings(SinkSettings):
         judge_topic: Where reward events go.
     """
 
-    postgres_dsn: str
+    postgres_dsn: Dsn
     judge_base_url: str = ""
     judge_model: Annotated[str, Field(min_length=1, max_length=120)]
     judge_api_key: SecretStr | None = None

@@ -4,6 +4,7 @@ import pytest
 
 from ropewalk_deploy import config
 from ropewalk_deploy.errors import SettingError
+from ropewalk_deploy.kafka import client_config
 from ropewalk_deploy.stack.model import Stack
 
 LOCAL = Stack(
@@ -62,3 +63,33 @@ def test_java_home_is_what_a_person_chose(monkeypatch: pytest.MonkeyPatch) -> No
     assert config.java_home() == Path("/java")
     monkeypatch.delenv("JAVA_HOME")
     assert config.java_home() is None
+
+
+SECURED = {
+    "ROPEWALK_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+    "ROPEWALK_KAFKA_SASL_MECHANISM": "PLAIN",
+    "ROPEWALK_KAFKA_USERNAME": "reader",
+    "ROPEWALK_KAFKA_PASSWORD": "s3cret",
+}
+
+
+def test_tls_and_sasl_are_for_brokers_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "describe", lambda _home: LOCAL)
+    for name, value in SECURED.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError, match="ROPEWALK_BOOTSTRAP_SERVERS names, which is not set"):
+        config.endpoints()
+    monkeypatch.setenv(config.BOOTSTRAP_SERVERS, "k:1")
+    assert config.endpoints().bootstrap_servers == "k:1"
+    assert client_config("k:1")["sasl.password"] == "s3cret"
+
+
+def test_commands_of_the_local_stack_forget_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECURED.items():
+        monkeypatch.setenv(name, value)
+    config.use_local_kafka()
+    assert client_config("k:1") == {"bootstrap.servers": "k:1", "log_level": 0}
+
+
+def test_endpoints_do_not_show_the_database_s_password() -> None:
+    assert "s3cret" not in repr(config.Endpoints("k:1", "postgresql://u:s3cret@h/d", Path("/p")))

@@ -12,6 +12,7 @@ import pytest
 from ropewalk_deploy import config as deploy_config
 from ropewalk_deploy.__main__ import cli
 from ropewalk_producers.config import RecorderSettings, variable_of
+from ropewalk_schemas import kafka_security
 from ropewalk_schemas.reasons import Reason
 from ropewalk_schemas.topics import TOPICS
 from ropewalk_sinks.config import ParquetSettings, PostgresSettings, SettlementSettings
@@ -45,7 +46,10 @@ def known_variables() -> set[str]:
     models = (WorkerSettings, PostgresSettings, ParquetSettings, SettlementSettings, JudgeSettings)
     known = {f"ROPEWALK_{name.upper()}" for model in models for name in model.model_fields}
     known |= {variable_of(setting.name) for setting in fields(RecorderSettings)}
+    secured = fields(kafka_security.KafkaSecurity)
+    known |= {kafka_security.variable_of(setting.name) for setting in secured}
     known |= {deploy_config.HOME, deploy_config.PARQUET_PATH, deploy_config.POSTGRES_DSN}
+    known |= {deploy_config.FAILPOINTS}
     for path in (ROOT / "tests").rglob("*.py"):  # those of the tests themselves
         known |= set(re.findall(r'"(ROPEWALK_[A-Z_]+)"', path.read_text(encoding="utf-8")))
     return known

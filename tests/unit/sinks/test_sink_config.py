@@ -3,6 +3,7 @@ import pytest
 from ropewalk_schemas import topics
 from ropewalk_sinks.config import ParquetSettings, PostgresSettings, Topics
 from ropewalk_sinks.errors import ConfigError
+from ropewalk_sinks.kafka_config import consumer_config, producer_config
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +49,21 @@ def test_topic_names_can_be_given() -> None:
     renamed = Topics(trajectories="second-generation")
     settings = ParquetSettings.load(bootstrap_servers="b", parquet_path="p", topics=renamed)
     assert settings.subscription[0] == "second-generation"
+
+
+def test_tls_and_sasl_come_from_the_environment_to_every_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ROPEWALK_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("ROPEWALK_KAFKA_USERNAME", "reader")
+    monkeypatch.setenv("ROPEWALK_KAFKA_PASSWORD", "s3cret")
+    with pytest.raises(ConfigError, match="setting ROPEWALK_KAFKA_SASL_MECHANISM is not set"):
+        ParquetSettings.load(bootstrap_servers="b:1", parquet_path="p")
+    monkeypatch.setenv("ROPEWALK_KAFKA_SASL_MECHANISM", "SCRAM-SHA-256")
+    settings = PostgresSettings.load(
+        bootstrap_servers="b:1", postgres_dsn="postgresql://u:s3cret@h"
+    )
+    for config in (consumer_config(settings, "g"), producer_config(settings)):
+        assert config["sasl.password"] == "s3cret"
+        assert config["security.protocol"] == "SASL_SSL"
+    assert "s3cret" not in repr(settings)
