@@ -39,6 +39,15 @@ def test_a_broker_that_is_away_is_given_up_with_its_name() -> None:
     assert clock.now == pytest.approx(20, abs=0.1)
 
 
+def test_a_broker_that_refuses_us_is_given_up_with_the_settings_to_look_at() -> None:
+    recorder, publisher = waiting_events(1)
+    publisher._listener.failing("Kafka: SASL authentication error: invalid credentials", False)
+    clock = Clock()
+    held = Backpressure(recorder, monotonic=clock.monotonic, sleep=clock.sleep)
+    with pytest.raises(StalledError, match=r"invalid credentials\); check .*KAFKA_PASSWORD"):
+        held.drain()
+
+
 def test_a_slow_broker_is_waited_for() -> None:
     recorder, publisher = waiting_events(3)
     clock = Clock()
