@@ -25,7 +25,6 @@ POINTS = {
         "postgres.copy.after",
         "postgres.commit.before",
         "postgres.commit.after",
-        "sink.quarantine.after",
     ),
     "sink-parquet": (
         "parquet.create.before",

@@ -72,7 +72,6 @@ class BatchWriter:
             # Last, so that a batch that fails has refused nothing.
             if decided.refused:
                 refuse(decided.refused)
-                reach("sink.quarantine.after")
             reach("postgres.commit.before")
         reach("postgres.commit.after")
         self._known_months |= frozenset(months(decided.parts))

@@ -57,8 +57,10 @@ def die_at_points(program: str) -> Strike:
     """Kill -9 exactly before or after a flush, commit, COPY or rename."""
 
     def strike(battle: Battle) -> None:
-        for point in battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN):
-            _reach(battle, point, "kill")
+        points = battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN)
+        # The work may be over before the program is back at the second one.
+        if not sum(_reach(battle, point, "kill") for point in points):
+            battle.notes.append(f"none of {', '.join(points)} was passed")
 
     return strike
 
@@ -67,8 +69,8 @@ def fail_at_points(points: tuple[str, ...], error: str) -> Strike:
     """An error of the system at each of some points, as from a full or a broken disk."""
 
     def strike(battle: Battle) -> None:
-        for point in points:
-            _reach(battle, point, error)
+        if not sum(_reach(battle, point, error) for point in points):
+            battle.notes.append(f"none of {', '.join(points)} was passed")
 
     return strike
 
@@ -91,7 +93,8 @@ def freeze_at_point(point: str) -> Strike:
 
     def strike(battle: Battle) -> None:
         before = set(battle.supervisor.pids().values())
-        _reach(battle, point, "stop")
+        if not _reach(battle, point, "stop"):
+            battle.notes.append(f"{point} was not passed")
         battle.pause(SESSION_TIMEOUT_S + 3.0, SESSION_TIMEOUT_S + 5.0)
         for pid in before:
             with suppress(ProcessLookupError):
@@ -188,10 +191,11 @@ def _end(battle: Battle, name: str) -> None:
     process.kill()
 
 
-def _reach(battle: Battle, point: str, action: str) -> None:
-    """Arm a point and wait until it acted; what is not passed in time is disarmed and noted."""
+def _reach(battle: Battle, point: str, action: str) -> bool:
+    """Arm a point and wait until it acted; what is not passed in time is disarmed."""
     file = battle.arena.failpoints / point
     failpoints.arm(battle.arena.failpoints, point, action)
-    if not wait_until(lambda: not file.exists(), timeout_s=REACHED_WITHIN_S, every_s=0.02):
-        file.unlink(missing_ok=True)
-        battle.notes.append(f"{point} was not passed")
+    if wait_until(lambda: not file.exists(), timeout_s=REACHED_WITHIN_S, every_s=0.02):
+        return True
+    file.unlink(missing_ok=True)
+    return False
