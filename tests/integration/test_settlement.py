@@ -39,6 +39,7 @@ PROGRAMS = [Program("worker-1", ("worker",)), Program("sink-postgres", ("sink", 
 SEED = 20261123
 N_TRAJECTORIES, N_MARKETS, N_VERSIONS, N_KILLS = 30, 12, 3, 6
 BOOK = RuleBook(SHIPPED, SettlementSettings.model_fields["settlement_rules"].default)
+OURS = "WHERE starts_with(trajectory_id, 'settled-')"  # others use the database too
 TERMS: tuple[dict[str, Any], ...] = (
     {"side": "yes"},
     {"side": "NO", "direction": "bought"},
@@ -148,8 +149,11 @@ def test_a_settlement_that_is_killed_again_and_again_leaves_the_right_ledger(
             send(pipeline, OUTCOMES.name, some[step::N_KILLS])
             killed_settlement(pipeline, after_s=chance.uniform(0.5, 3.0))
         n_claims, n_outcomes = sum(map(len, claims)), len(outcomes)
-        wait_for(lambda: count(pipeline, "claims") == n_claims, told="all claims are stored")
-        wait_for(lambda: count(pipeline, "outcomes") == n_outcomes, told="all outcomes are stored")
+        told_of = f"outcomes WHERE starts_with(outcome_key, '{market(0)[:-1]}')"
+        wait_for(
+            lambda: count(pipeline, f"claims {OURS}") == n_claims, told="all claims are stored"
+        )
+        wait_for(lambda: count(pipeline, told_of) == n_outcomes, told="all outcomes are stored")
 
         def is_settled() -> bool:
             answer = pipeline.answer("settle", "--once")
@@ -170,11 +174,11 @@ def test_a_settlement_that_is_killed_again_and_again_leaves_the_right_ledger(
         )
         held = [
             Reward.model_validate(dict(zip(["event_id", *names.split(", ")[1:]], row, strict=True)))
-            for row in ask(pipeline, f"SELECT {names} FROM rewards WHERE source = 'outcome'")
+            for row in ask(pipeline, f"SELECT {names} FROM rewards {OURS} AND source = 'outcome'")
         ]
         assert earned(held) == earned(wanted)
         assert {entry.event_id for entry in wanted} <= {entry.event_id for entry in held}
-        assert count(pipeline, "quarantine WHERE reason = 'conflict'") == 0
+        assert count(pipeline, f"quarantine {OURS} AND reason = 'conflict'") == 0
 
         pending = pipeline.answer("settle", "--pending")
         reasons = {(p["event_id"], p["claim"]): p["reason"] for p in pending}
