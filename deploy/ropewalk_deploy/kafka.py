@@ -18,7 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from ropewalk_deploy import config
 from ropewalk_deploy.errors import CommandError, SettingError
-from ropewalk_schemas.kafka_security import advice, is_refusal, telling
+from ropewalk_schemas.kafka_security import is_refusal, no_answer, telling
 from ropewalk_schemas.quarantine import Headers
 from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, TopicSpec
 
@@ -68,15 +68,8 @@ def unreachable(
 ) -> CommandError:
     """The error a person meets when the broker does not answer, or refuses; `told` says why."""
     why = telling([*told, error.args[0].str() if error.args else str(error)])
-    if is_refusal(why):
-        return SettingError(f"Kafka at {bootstrap_servers} refuses us ({why}): {advice(why)}")
-    look = advice(why)
-    ask = (
-        "is it running (`ropewalk up`), and are ROPEWALK_BOOTSTRAP_SERVERS and "
-        "ROPEWALK_KAFKA_SECURITY_PROTOCOL right?"
-    )
-    msg = f"no answer from Kafka at {bootstrap_servers} ({why}); {look or ask}"
-    return CommandError(msg)
+    kind = SettingError if is_refusal(why) else CommandError
+    return kind(no_answer(bootstrap_servers, why))
 
 
 def asked(bootstrap_servers: str, ask: Callable[[], Answer]) -> Answer:

@@ -192,6 +192,18 @@ def telling(told: Sequence[str]) -> str:
     return next(refusals, next(explained, told[-1]))
 
 
+def no_answer(bootstrap_servers: str, why: str) -> str:
+    """What a person reads when Kafka refuses us, or does not answer; `why` as from `telling`."""
+    look = advice(why)
+    if is_refusal(why):
+        return f"Kafka at {bootstrap_servers} refuses us ({why}): {look}"
+    ask = (
+        "is it running (`ropewalk up`), and are ROPEWALK_BOOTSTRAP_SERVERS and "
+        "ROPEWALK_KAFKA_SECURITY_PROTOCOL right?"
+    )
+    return f"no answer from Kafka at {bootstrap_servers} ({why}); {look or ask}"
+
+
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         _wrong(name, f"is {value!r}; it must be one of {', '.join(choices)}")

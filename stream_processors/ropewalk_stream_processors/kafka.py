@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from ropewalk_schemas.kafka_security import KafkaSecurity, advice, is_refusal, telling
+from ropewalk_schemas.kafka_security import KafkaSecurity, is_refusal, no_answer, telling
 from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, PROGRESS
 from ropewalk_stream_processors.checks import TopicState
 from ropewalk_stream_processors.errors import PublishError, SettingError, WorkerError
@@ -159,15 +159,8 @@ def unreachable(
 ) -> WorkerError:
     """The error a person meets when the broker does not answer, or refuses; `told` says why."""
     why = telling([*told, error.args[0].str() if error.args else str(error)])
-    if is_refusal(why):
-        return SettingError(f"Kafka at {bootstrap_servers} refuses us ({why}): {advice(why)}")
-    look = advice(why)
-    ask = (
-        "is it running (`ropewalk up`), and are ROPEWALK_BOOTSTRAP_SERVERS and "
-        "ROPEWALK_KAFKA_SECURITY_PROTOCOL right?"
-    )
-    msg = f"no answer from Kafka at {bootstrap_servers} ({why}); {look or ask}"
-    return WorkerError(msg)
+    kind = SettingError if is_refusal(why) else WorkerError
+    return kind(no_answer(bootstrap_servers, why))
 
 
 class LogReader:

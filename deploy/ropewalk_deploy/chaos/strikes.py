@@ -171,16 +171,6 @@ def nothing(_: Battle) -> None:
     """The load itself is the fault."""
 
 
-def all_of(*strikes: Strike) -> Strike:
-    """One after the other."""
-
-    def strike(battle: Battle) -> None:
-        for each in strikes:
-            each(battle)
-
-    return strike
-
-
 def _end(battle: Battle, name: str) -> None:
     process = psutil.Process(battle.pid(name))
     process.terminate()
