@@ -5,27 +5,33 @@ import sys
 import click
 
 from ropewalk_deploy import config
-from ropewalk_deploy.commands import (
-    asking,
-    chaos,
-    demo,
-    feeding,
-    judging,
-    processes,
-    quarantine,
-    rewards,
-    scoring,
-    settling,
-    spool,
-    stack,
-    topics,
-)
 from ropewalk_deploy.commands.failures import KNOWN_ERRORS, exit_status
+from ropewalk_deploy.commands.lazy import LazyGroup
 from ropewalk_deploy.logs import set_up_logging
 from ropewalk_schemas import failpoints
 
+MODULES = {
+    "stack": ("up", "down"),
+    "topics": ("topics", "migrate"),
+    "worker": ("worker",),
+    "sinks": ("sink",),
+    "run": ("run",),
+    "feeding": ("simulate", "replay"),
+    "asking": ("status", "verify"),
+    "rewards": ("rewards",),
+    "scoring": ("score", "groups"),
+    "quarantine": ("quarantine",),
+    "spool": ("spool",),
+    "settling": ("settle",),
+    "judging": ("judge",),
+    "demo": ("demo",),
+    "chaos": ("chaos",),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.group(
+    cls=LazyGroup, modules=MODULES, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
 @click.version_option(package_name="ropewalk")
 @click.pass_context
@@ -34,25 +40,6 @@ def cli(context: click.Context, *, log_json: bool) -> None:
     context.obj = {"log_json": log_json}
     failpoints.watch(config.failpoints())
     set_up_logging(context.invoked_subcommand or "ropewalk", as_json=log_json)
-
-
-for module in (
-    stack,
-    topics,
-    processes,
-    feeding,
-    asking,
-    rewards,
-    scoring,
-    quarantine,
-    spool,
-    settling,
-    judging,
-    demo,
-    chaos,
-):
-    for command in module.COMMANDS:
-        cli.add_command(command)
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ropewalk_deploy.errors import SettingError
-from ropewalk_deploy.stack.local import describe
 from ropewalk_schemas.kafka_security import KafkaSecurity, variable_of
 
 BOOTSTRAP_SERVERS = "ROPEWALK_BOOTSTRAP_SERVERS"
@@ -64,6 +63,9 @@ def endpoints() -> Endpoints:
         )
         raise SettingError(msg)
     if not all((*found.values(), parquet)):
+        # Here, as it brings every client along, and most programs are told where to connect.
+        from ropewalk_deploy.stack.local import describe  # noqa: PLC0415
+
         stack = describe(home())
         if stack is None:
             missing = [name for name, value in found.items() if not value]

@@ -19,7 +19,7 @@ from tests.support.pipeline import Pipeline, local_pipeline, wait_for
 
 from ropewalk_deploy.audit.quiet import wait_until_quiet
 from ropewalk_deploy.audit.readers import newest_progress
-from ropewalk_deploy.commands.processes import programs
+from ropewalk_deploy.commands.run import programs
 from ropewalk_deploy.demonstration import PROGRAM, SLOW_S, judge_of
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_deploy.simulation.driver import SimulationReport, simulate

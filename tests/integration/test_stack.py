@@ -20,9 +20,12 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from ropewalk_deploy.stack import ServerError, Stack, describe, down, postgres_binaries, up
+from ropewalk_deploy.stack import postgres_binaries
+from ropewalk_deploy.stack.errors import ServerError
 from ropewalk_deploy.stack.jars import ensure_jars
 from ropewalk_deploy.stack.java import find_java
+from ropewalk_deploy.stack.local import describe, down, up
+from ropewalk_deploy.stack.model import Stack
 from ropewalk_deploy.stack.paths import layout_of
 from ropewalk_deploy.stack.ports import HOST
 from ropewalk_deploy.stack.processes import is_alive, wait_until
@@ -38,7 +41,7 @@ RUN = """
 import json, os, sys
 sys.path[:] = json.loads(sys.argv[1])
 from pathlib import Path
-from ropewalk_deploy.stack import describe, down, up
+from ropewalk_deploy.stack.local import describe, down, up
 import psycopg, confluent_kafka.admin
 # Once another user, Python may no longer reach its own library: load what it loads late.
 "".encode("utf-16-be"), "".encode("idna")

@@ -17,7 +17,7 @@ import pytest
 from ropewalk_deploy.audit.checks import Check
 from ropewalk_deploy.audit.readers import newest_progress
 from ropewalk_deploy.audit.verify import verify
-from ropewalk_deploy.commands.processes import programs
+from ropewalk_deploy.commands.run import programs
 from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.kafka import LogScanner, create_topics

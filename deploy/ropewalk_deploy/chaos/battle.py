@@ -12,7 +12,7 @@ from ropewalk_deploy.audit.readers import wait_until
 from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.chaos.arena import Arena
 from ropewalk_deploy.chaos.offsets import Offsets, read_offsets, watching
-from ropewalk_deploy.commands.processes import programs
+from ropewalk_deploy.commands.run import programs
 from ropewalk_deploy.demonstration import PROGRAM, SLOW_S, judge_of
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.kafka import LogScanner

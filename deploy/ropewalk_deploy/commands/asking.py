@@ -14,6 +14,7 @@ from ropewalk_deploy import config
 from ropewalk_deploy.audit.checks import Check
 from ropewalk_deploy.audit.status import gather
 from ropewalk_deploy.audit.verify import verify
+from ropewalk_deploy.commands.options import as_json_option
 from ropewalk_deploy.commands.progress import progress_bar
 
 WIDTH_OF_FILES = 160
@@ -28,7 +29,6 @@ PARTITION_COLUMNS = {
     "log_end": "log end",
     "worker": "worker",
 }
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
 
 @click.command("status")

@@ -14,7 +14,7 @@ from ropewalk_deploy.chaos import table
 from ropewalk_deploy.chaos.arena import Arena, open_arena
 from ropewalk_deploy.chaos.battle import Fault, Fought, fight
 from ropewalk_deploy.chaos.faults import FAULTS
-from ropewalk_deploy.commands.asking import as_json_option
+from ropewalk_deploy.commands.options import as_json_option
 from ropewalk_deploy.errors import CommandError
 
 RUNS_PER_ARENA = 8

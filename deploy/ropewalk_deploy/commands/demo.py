@@ -10,7 +10,7 @@ import click
 
 from ropewalk_deploy import config, sample
 from ropewalk_deploy.commands.asking import show_checks
-from ropewalk_deploy.commands.processes import programs
+from ropewalk_deploy.commands.run import programs
 from ropewalk_deploy.commands.stack import bring_up
 from ropewalk_deploy.demonstration import demonstrate
 from ropewalk_deploy.simulation.options import SimulationOptions

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ropewalk_deploy import config
-from ropewalk_deploy.commands.asking import as_json_option
+from ropewalk_deploy.commands.options import as_json_option
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.logs import set_up_logging
 from ropewalk_sinks.judging.config import JudgeSettings

@@ -20,8 +20,7 @@ from ropewalk_deploy.audit.quarantine import (
 from ropewalk_deploy.audit.replaying import Judged, advice_for, counted, judge, to_send
 from ropewalk_deploy.audit.resent import Copies
 from ropewalk_deploy.commands import quarantine_shown as shown
-from ropewalk_deploy.commands.asking import as_json_option
-from ropewalk_deploy.commands.moments import Moment
+from ropewalk_deploy.commands.options import Moment, as_json_option
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_deploy.resending import Marked, mark, resend

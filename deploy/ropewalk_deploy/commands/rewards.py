@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ropewalk_deploy import config
-from ropewalk_deploy.commands.asking import as_json_option
-from ropewalk_deploy.commands.moments import Moment
+from ropewalk_deploy.commands.options import Moment, as_json_option
 from ropewalk_deploy.ledger_queries import parquet_ledger_as_of
 from ropewalk_sinks.ledger import Earned, LedgerView
 from ropewalk_sinks.postgres_ledger import ledger_as_of

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ropewalk_deploy import config
-from ropewalk_deploy.commands.asking import as_json_option
+from ropewalk_deploy.commands.options import as_json_option
 from ropewalk_deploy.group_queries import parquet_groups
 from ropewalk_schemas.reward_specs import RewardSpec, load_spec
 from ropewalk_sinks.groups import Group

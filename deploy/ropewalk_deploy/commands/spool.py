@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ropewalk_deploy import config
-from ropewalk_deploy.commands.asking import as_json_option
+from ropewalk_deploy.commands.options import as_json_option
 from ropewalk_deploy.commands.progress import progress_bar
 from ropewalk_deploy.errors import CommandError, SettingError
 from ropewalk_producers.config import RecorderSettings

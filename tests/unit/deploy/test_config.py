@@ -5,6 +5,7 @@ import pytest
 from ropewalk_deploy import config
 from ropewalk_deploy.errors import SettingError
 from ropewalk_deploy.kafka import client_config
+from ropewalk_deploy.stack import local
 from ropewalk_deploy.stack.model import Stack
 
 LOCAL = Stack(
@@ -29,14 +30,14 @@ def test_home_is_here_unless_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_the_local_stack_fills_what_the_environment_does_not_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(config, "describe", lambda _home: LOCAL)
+    monkeypatch.setattr(local, "describe", lambda _home: LOCAL)
     monkeypatch.setenv(config.POSTGRES_DSN, "postgresql://mine")
     found = config.endpoints()
     assert found == config.Endpoints("127.0.0.1:9", "postgresql://mine", Path("/local/parquet"))
 
 
 def test_with_everything_said_no_stack_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "describe", lambda _home: pytest.fail("asked"))
+    monkeypatch.setattr(local, "describe", lambda _home: pytest.fail("asked"))
     places = config.Endpoints("k:1", "postgresql://x", Path("/p"))
     for name, value in places.environment().items():
         monkeypatch.setenv(name, value)
@@ -53,7 +54,7 @@ def test_without_either_the_message_names_what_to_set(monkeypatch: pytest.Monkey
 
 
 def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "describe", lambda _home: LOCAL)
+    monkeypatch.setattr(local, "describe", lambda _home: LOCAL)
     monkeypatch.setenv(config.BOOTSTRAP_SERVERS, "")
     assert config.endpoints().bootstrap_servers == "127.0.0.1:9"
 
@@ -74,7 +75,7 @@ SECURED = {
 
 
 def test_tls_and_sasl_are_for_brokers_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "describe", lambda _home: LOCAL)
+    monkeypatch.setattr(local, "describe", lambda _home: LOCAL)
     for name, value in SECURED.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SettingError, match="ROPEWALK_BOOTSTRAP_SERVERS names, which is not set"):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 import pytest
 
-from ropewalk_deploy.commands.moments import Moment
+from ropewalk_deploy.commands.options import Moment
 
 
 @pytest.mark.parametrize(

@@ -61,9 +61,10 @@ def wrong_words(words: list[str]) -> list[str]:
     wrong: list[str] = []
     for word in words:
         if isinstance(command, click.Group) and not word.startswith("-"):
-            if word not in command.commands:
+            found = command.get_command(click.Context(command), word)
+            if found is None:
                 return [*wrong, word]
-            command = command.commands[word]
+            command = found
         elif word.startswith("--"):
             options = {o for p in command.params for o in (*p.opts, "--help")}
             wrong += [] if word.split("=")[0] in options else [word]

@@ -1,9 +1,11 @@
-"""The option type of an instant."""
+"""Options that several commands share, and their types."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 
 
 class Moment(click.ParamType):
