@@ -41,8 +41,8 @@ format: install  ## rewrite files as the formatter and the linter want them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: check  ## every check and every test
-	$(BIN)/pytest
+test: check  ## every check and every test, two files at a time, each with servers of its own
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 test-unit: install  ## the tests that need no servers
 	$(BIN)/pytest tests/unit

@@ -1,11 +1,14 @@
 """Kafka's jars, fetched by Maven and kept in the home."""
 
 import hashlib
+import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from ropewalk_deploy.stack.errors import MissingProgramError, ServerError
+from ropewalk_deploy.stack.locking import exclusive
 from ropewalk_deploy.stack.processes import Progress
 
 # In a checkout beside the package; in an installed package, which has no such folder, inside it.
@@ -31,7 +34,9 @@ def ensure_jars(libs: Path, *, java: Path, progress: Progress) -> None:
     # Jars of an older pom would stay on the class path.
     shutil.rmtree(libs, ignore_errors=True)
     progress("Kafka: fetching its jars with Maven (43 MB, once)")
-    _fetch(pom, libs, java=java)
+    # Homes have locks of their own, but one Maven repository, which two Mavens must not fill at once.
+    with exclusive(Path(tempfile.gettempdir()) / f"ropewalk-maven-{os.getuid()}.lock", progress):
+        _fetch(pom, libs, java=java)
     stamp.write_text(digest)
 
 
