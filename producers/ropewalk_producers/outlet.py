@@ -196,6 +196,8 @@ class Outlet:
             self.last_error = event_error
 
     def _say(self, kind: object, problem: str) -> None:
+        # An agent may give half a surrogate pair, at which a log file in UTF-8 would raise.
+        problem = problem.encode(errors="backslashreplace").decode()
         self.last_error = problem
         if kind not in self._logged and len(self._logged) < _MAX_KINDS_LOGGED:
             self._logged.add(kind)

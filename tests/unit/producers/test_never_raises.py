@@ -74,7 +74,9 @@ BAD = [
 
 
 @pytest.mark.parametrize("which", range(len(BAD)))
-def test_nothing_an_agent_gives_comes_back_at_it(which: int) -> None:
+def test_nothing_an_agent_gives_comes_back_at_it(
+    which: int, caplog: pytest.LogCaptureFixture
+) -> None:
     bad = BAD[which]
     recorder = MemoryRecorder()
     for name in TrajectoryOptions.__annotations__:
@@ -108,6 +110,7 @@ def test_nothing_an_agent_gives_comes_back_at_it(which: int) -> None:
     counters = recorder.counters
     assert counters.accepted == counters.delivered == len(recorder.records)
     assert counters.accepted > 0
+    assert caplog.text.encode(), "a log file in UTF-8 takes it"
 
 
 def test_a_refusal_names_the_trajectory_the_event_and_the_cause() -> None:
