@@ -34,7 +34,7 @@ def ensure_jars(libs: Path, *, java: Path, progress: Progress) -> None:
     # Jars of an older pom would stay on the class path.
     shutil.rmtree(libs, ignore_errors=True)
     progress("Kafka: fetching its jars with Maven (43 MB, once)")
-    # Homes have locks of their own, but one Maven repository, which two Mavens must not fill at once.
+    # Homes have locks of their own, yet share Maven's repository: one fills it at a time.
     with exclusive(Path(tempfile.gettempdir()) / f"ropewalk-maven-{os.getuid()}.lock", progress):
         _fetch(pom, libs, java=java)
     stamp.write_text(digest)
