@@ -159,6 +159,15 @@ def test_current_rewards_leave_out_what_is_superseded_and_place_the_rest(dsn: st
     assert rows(dsn, "SELECT reward, immediate, n_entries FROM current_scores") == [(63.5, 1.5, 5)]
 
 
+def test_an_entry_for_an_event_id_of_two_parts_counts_once_at_the_first(dsn: str) -> None:
+    first = a_part("t", steps=[a_step(0)], last=False)
+    second = a_part("t", part=1, steps=[a_step(0)], previous_hash=first.content_hash)
+    store(dsn, first, second, an_entry("r-1", "t", value=2.0, target_event_id="event-0"))
+    query = "SELECT part, step, reward, n_entries FROM current_rewards"
+    assert rows(dsn, query) == [(0, 0, 2.0, 1)]
+    assert rows(dsn, "SELECT part, n_entries FROM current_scores ORDER BY part") == [(0, 1), (1, 0)]
+
+
 def test_windows_count_what_a_project_did_in_each(dsn: str) -> None:
     later = T0 + timedelta(hours=1)
     store(
