@@ -6,13 +6,9 @@
 
 import argparse
 import json
-import os
 import shlex
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,9 +18,9 @@ from benchmarks.contenders import CONTENDERS, WORKER, turns
 from benchmarks.machine import describe_machine, load
 from benchmarks.report import Result, shells, verdicts, write
 from benchmarks.runs import ROOT, Bench, ContenderError, Run, measure
+from benchmarks.servers import at_least_1, servers
 from benchmarks.workload import workload
 from ropewalk_deploy.config import HOME, Endpoints
-from ropewalk_deploy.stack.local import describe, down, up
 from ropewalk_deploy.stack.model import Stack
 from ropewalk_schemas.topics import AGENT_EVENTS, TOPICS
 
@@ -37,7 +33,7 @@ MOST_IN_MEMORY = 1000  # trajectories
 def main() -> None:
     options = _options()
     machine, load_before = describe_machine(), load()
-    with _stack() as stack:
+    with servers() as stack:
         broker = Broker(stack.bootstrap_servers, stack.home)
         used = broker.holds_records(spec.name for spec in TOPICS)
         if used:
@@ -144,40 +140,14 @@ def _ask(module: str, *arguments: str) -> dict[str, Any]:
     return answer
 
 
-@contextmanager
-def _stack() -> Iterator[Stack]:
-    """The stack of ROPEWALK_HOME, or one of its own; left as it was found."""
-    chosen = os.environ.get(HOME)
-    if chosen:
-        home = Path(chosen)
-        before = describe(home)
-        try:
-            yield up(home, _say)
-        finally:
-            if before is None or not before.is_running:
-                down(home, _say)
-        return
-    with tempfile.TemporaryDirectory(prefix="ropewalk-bench-") as folder:
-        home = Path(folder)
-        home.chmod(0o755)  # the database server's user must get in when run as root
-        try:
-            yield up(home, _say)
-        finally:
-            down(home, _say)
-
-
-def _say(sentence: str) -> None:
-    print(sentence, flush=True)
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=_at_least_1, default=3, help="default %(default)s")
+    parser.add_argument("--rounds", type=at_least_1, default=3, help="default %(default)s")
     parser.add_argument(
-        "--trajectories", type=_at_least_1, default=4000, help="of 32 events; default %(default)s"
+        "--trajectories", type=at_least_1, default=4000, help="of 32 events; default %(default)s"
     )
     parser.add_argument(
-        "--recorded", type=_at_least_1, default=400,
+        "--recorded", type=at_least_1, default=400,
         help="trajectories to measure the recorder with; default %(default)s",
     )  # fmt: skip
     parser.add_argument(
@@ -185,14 +155,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, default=RESULTS, help="default benchmarks/results")
     return parser.parse_args()
-
-
-def _at_least_1(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        msg = f"{text} is less than 1"
-        raise argparse.ArgumentTypeError(msg)
-    return number
 
 
 if __name__ == "__main__":

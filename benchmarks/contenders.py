@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.broker import output_topic
 from ropewalk_deploy.config import Endpoints
-from ropewalk_schemas.topics import PROGRESS, QUARANTINE, TRAJECTORIES, TopicSpec
+from ropewalk_schemas.topics import CHUNKS, PROGRESS, QUARANTINE, TRAJECTORIES, TopicSpec
 
 READING = "partitions assigned"
 """What a contender of ours prints once it owns its partitions."""
@@ -38,7 +38,7 @@ class Contender:
     def outputs(self, run: str) -> list[TopicSpec]:
         """The topics it writes; the first receives its trajectories. Ours has fixed names."""
         if self is WORKER:
-            return [TRAJECTORIES, PROGRESS, QUARANTINE]
+            return [TRAJECTORIES, PROGRESS, CHUNKS, QUARANTINE]
         return [output_topic(f"{self.name}-{run}")]
 
     def command(self, run: str, bootstrap_servers: str, *, profile: str | None = None) -> list[str]:

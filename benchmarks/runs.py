@@ -67,7 +67,7 @@ class Run:
         }
 
 
-class _Process:
+class Process:
     """A contender's process: its log, and what it has used."""
 
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
@@ -188,7 +188,7 @@ def measure(
     run = f"{contender.name}-{round_}-{os.getpid()}"
     topics = contender.outputs(run)
     broker.fresh(topics)
-    process = _Process(
+    process = Process(
         contender.command(run, broker.bootstrap_servers, profile=str(profile) if profile else None),
         contender.environment(run, bench.endpoints),
         bench.logs / f"{contender.name}-{round_}.log",

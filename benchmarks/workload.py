@@ -117,3 +117,45 @@ def workload(n_trajectories: int, *, interleave: int = 50) -> Iterator[tuple[byt
                 running.pop(at)
             else:
                 running[at] = trajectory(number_, begin)
+
+
+def long_trajectory(number: int, n_events: int) -> Iterator[tuple[bytes, bytes]]:
+    """Key and value of a trajectory that does not end: a start, then decisions."""
+    begin = datetime.now(UTC) - timedelta(minutes=1)
+    rng = random.Random(number)
+    trajectory_id = f"long-{number:06d}"
+    for seq in range(n_events):
+        envelope: dict[str, Any] = {
+            "event_id": f"{trajectory_id}-{seq}",
+            "occurred_at": begin + timedelta(milliseconds=seq),
+            "started_at": begin,
+            "project": "bench",
+            "agent_id": f"agent-{number}",
+            "trajectory_id": trajectory_id,
+            "writer": f"w-{trajectory_id}",
+            "seq": seq,
+            "source": Source(service="bench", instance="b1", version="1"),
+        }
+        event: Any = (
+            Decision(
+                **envelope,
+                reasoning=" ".join(rng.choices(WORDS, k=100)),
+                action=Action(type="HOLD", parameters={}),
+                action_status="held",
+            )
+            if seq
+            else TrajectoryStarted(**envelope, scenario="bench")
+        )
+        yield trajectory_id.encode(), encode_event(event)
+
+
+def with_long_ones(
+    n_trajectories: int, n_long: int, n_events: int
+) -> Iterator[tuple[bytes, bytes]]:
+    """`workload` beside trajectories that begin with it, run all along and stay open."""
+    long = [long_trajectory(number, n_events) for number in range(n_long)]
+    every = max(1, n_trajectories * EVENTS_PER_TRAJECTORY // n_events)
+    for number, event in enumerate(workload(n_trajectories)):
+        if number % every == 0:
+            yield from (one for one in (next(run, None) for run in long) if one)
+        yield event

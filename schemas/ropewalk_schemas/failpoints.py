@@ -18,6 +18,7 @@ POINTS = {
         "worker.outputs.after_flush",
         "worker.progress.before_flush",
         "worker.progress.after_flush",
+        "worker.chunks.after_delete",
         "worker.commit.after",
     ),
     "sink-postgres": (

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ropewalk_schemas.fields import Contract, Name
+from ropewalk_schemas.fields import Contract, Count, Name
 from ropewalk_schemas.windows import DEFAULT_WINDOW_S
 
 Milliseconds = Annotated[int, Field(ge=1, le=366 * 86_400_000)]
@@ -36,12 +36,16 @@ class Settings(Contract):
         keep_ms: How long a continuous agent that fell silent may come back as the same life.
         cap_ms: The longest step one record may move the clock; above the tick interval.
         future_ms: How far ahead of broker time an event may say it happened.
+        spill_ms: Age from which an open trajectory may be spilled to `chunks`; 0 never spills.
+        spill_records: How many records it must hold the replay point back, besides.
         default: Limits of projects not named in `projects`.
     """
 
     keep_ms: Milliseconds = 7 * 24 * HOUR_MS
     cap_ms: Milliseconds = 5_000
     future_ms: Milliseconds = HOUR_MS
+    spill_ms: Annotated[int, Field(ge=0, le=366 * 86_400_000)] = 60_000
+    spill_records: Count = 20_000
     default: Limits = Limits()
     projects: dict[Name, Limits] = {}
 

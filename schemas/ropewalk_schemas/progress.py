@@ -1,13 +1,23 @@
 """The newest account of a partition: what became of every record, and what a restart needs.
 
-Keys in the compacted topic: ``{partition}`` for the account, ``{partition}/crash`` for the last
-failure of the engine, ``{partition}/skip/{offset}`` for a record that is to be skipped.
+Keys in the compacted topic: ``{partition}`` for the account, ``{partition}/floor/{N}`` for one
+after which chunks were deleted, ``{partition}/crash`` for the last failure of the engine,
+``{partition}/skip/{offset}`` for a record that is to be skipped.
 """
 
 from typing import Literal
 
 from ropewalk_schemas.events import Mode, Status
-from ropewalk_schemas.fields import SCHEMA_VERSION, Contract, Count, Id, Json, JsonObject, Position
+from ropewalk_schemas.fields import (
+    SCHEMA_VERSION,
+    Contract,
+    Count,
+    Id,
+    Json,
+    JsonObject,
+    Name,
+    Position,
+)
 from ropewalk_schemas.limits import Settings
 from ropewalk_schemas.reasons import Reason
 
@@ -37,8 +47,10 @@ class WriterHeader(Contract):
 class LifeHeader(Contract):
     """A live trajectory that was cut, as of `begins_at`, where its open part begins.
 
-    Deadlines are instants of the partition's clock, in ms. `start` is what its
-    trajectory_started said that later parts repeat.
+    Or one that was spilled, as of the chunk that holds it. Deadlines are instants of the
+    partition's clock, in ms. `start` is what its trajectory_started said that later parts repeat;
+    it is empty when none came (`started`), which only a spilled one may be. The last five fields
+    matter to an open part with events, so to a spilled one.
     """
 
     trajectory_id: Id
@@ -62,6 +74,11 @@ class LifeHeader(Contract):
     last_event_us: int
     kept_calls: list[Count]
     start: JsonObject
+    project: Name | None = None
+    window_at: int | None = None
+    duration_at: int | None = None
+    part_started_us: int = 0
+    weight: Count = 0
 
 
 class Progress(Contract):
@@ -69,7 +86,9 @@ class Progress(Contract):
 
     `replay_offset` (C) is where a restart reads from, `next_offset` (N) the first record not
     accounted for. `clock_ms`, `broker_ms` and `settings` are as of just before C; `clock` and
-    `watermark` as of N. `skip` lists lives that are over but reach back to C or before.
+    `watermark` as of N. `skip` lists lives that are over but reach back to C or before. `chunks`
+    lists, for trajectories that were spilled, (first, to) of each chunk in the topic `chunks`; the
+    newest holds the header of one that is not in `headers`.
     """
 
     type: Literal["progress"] = "progress"
@@ -84,6 +103,7 @@ class Progress(Contract):
     settings: Settings
     skip: dict[Id, Count]
     headers: list[LifeHeader]
+    chunks: dict[Id, list[tuple[Count, Count]]] = {}
     counts: Counts
     open_events: Count
     open_trajectories: Count

@@ -60,6 +60,21 @@ PROGRESS = TopicSpec(
     cleanup="compact",
     extra={"min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"},
 )
+CHUNKS = TopicSpec(
+    name="chunks",
+    key="first offset, end and id of a spilled trajectory; same partition number as the input",
+    holds="events of trajectories that are open for long, so that a restart reads little",
+    producers=("worker",),
+    consumers=("worker",),
+    cleanup="compact",
+    max_message_bytes=40 * MIB,
+    extra={
+        "delete.retention.ms": "60000",
+        "min.cleanable.dirty.ratio": "0.1",
+        "segment.bytes": str(64 * MIB),
+        "segment.ms": "600000",
+    },
+)
 OUTCOMES = TopicSpec(
     name="outcomes",
     key="outcome key (a market, a match)",
@@ -76,7 +91,7 @@ QUARANTINE = TopicSpec(
     retention_ms=90 * DAY_MS,
     max_message_bytes=40 * MIB,
 )
-TOPICS = (AGENT_EVENTS, TRAJECTORIES, PROGRESS, OUTCOMES, QUARANTINE)
+TOPICS = (AGENT_EVENTS, TRAJECTORIES, PROGRESS, CHUNKS, OUTCOMES, QUARANTINE)
 
 # What a producer or consumer must be able to carry: the largest message plus its headers.
 CLIENT_MESSAGE_BYTES = 41 * MIB

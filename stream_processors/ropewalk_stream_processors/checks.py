@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ropewalk_schemas.topics import AGENT_EVENTS, PROGRESS, QUARANTINE, TRAJECTORIES, TopicSpec
+from ropewalk_schemas.topics import (
+    AGENT_EVENTS,
+    CHUNKS,
+    PROGRESS,
+    QUARANTINE,
+    TRAJECTORIES,
+    TopicSpec,
+)
 from ropewalk_stream_processors.errors import TopicError
 
-SAME_PARTITIONS = (AGENT_EVENTS, TRAJECTORIES, PROGRESS)
+SAME_PARTITIONS = (AGENT_EVENTS, TRAJECTORIES, PROGRESS, CHUNKS)
 NEEDED = (*SAME_PARTITIONS, QUARANTINE)
 # What a wrong value would break; other settings may differ from our defaults.
 _DECISIVE = {

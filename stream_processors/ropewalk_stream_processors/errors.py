@@ -4,6 +4,7 @@ WorkerError
 ├── SettingError       a setting is missing or wrong
 ├── TopicError         a topic is missing or has settings the promise cannot hold with
 ├── LostEventsError    the log no longer reaches back to what must be replayed
+├── LostChunksError    chunks that the newest account names are gone
 ├── PublishError       an output could not be made durable
 └── EngineError        the engine failed on a record; the worker must not go on
 """
@@ -29,6 +30,12 @@ class TopicError(WorkerError):
 
 class LostEventsError(WorkerError):
     """The log no longer reaches back to what must be replayed."""
+
+    exit_status = 3
+
+
+class LostChunksError(WorkerError):
+    """Chunks that the newest account names are gone."""
 
     exit_status = 3
 

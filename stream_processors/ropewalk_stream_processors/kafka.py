@@ -11,7 +11,7 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
 from ropewalk_schemas.kafka_security import KafkaSecurity, is_refusal, no_answer, telling
-from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, PROGRESS
+from ropewalk_schemas.topics import CHUNKS, CLIENT_MESSAGE_BYTES, PROGRESS
 from ropewalk_stream_processors.checks import TopicState
 from ropewalk_stream_processors.errors import PublishError, SettingError, WorkerError
 
@@ -203,8 +203,8 @@ class LogReader:
             else:
                 return int(low), int(high)
 
-    def records(self, topic: str, partition: int) -> Iterator[Message]:
-        """The records of a partition, from its begin to its end as of now."""
+    def records(self, topic: str, partition: int, *, batch: int = 1000) -> Iterator[Message]:
+        """The records of a partition, from its begin to its end as of now; `batch` in memory."""
         low, high = self.bounds(topic, partition)
         if high <= low:
             return
@@ -212,7 +212,7 @@ class LogReader:
         position = low
         while position < high:
             # A long timeout would be waited out at the end of a partition.
-            for message in self._consumer.consume(1000, 0.05):
+            for message in self._consumer.consume(batch, 0.05):
                 if message.error():
                     raise unreachable(self._bootstrap_servers, KafkaException(message.error()))
                 yield message
@@ -226,4 +226,10 @@ def progress_records(
 ) -> Iterator[tuple[bytes | None, bytes | None]]:
     """Key and value of every account record of a partition."""
     for message in reader.records(PROGRESS.name, partition):
+        yield message.key(), message.value()
+
+
+def chunk_records(reader: LogReader, partition: int) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Key and value of every chunk of a partition; they are large, so few at a time."""
+    for message in reader.records(CHUNKS.name, partition, batch=16):
         yield message.key(), message.value()

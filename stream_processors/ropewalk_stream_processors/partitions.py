@@ -1,31 +1,34 @@
 """The engines of the partitions this worker owns, and what is written on their behalf.
 
-Order of every account: capture, flush the outputs, write the record, flush. Faust's group commit
-comes last and is a hint for monitoring.
+Order of every account: capture, flush the outputs (chunks among them), write the record, flush;
+then chunks that no account needs any more may go. Faust's group commit comes last and is a hint for
+monitoring.
 """
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ropewalk_schemas.encoding import to_json
 from ropewalk_schemas.failpoints import reach
 from ropewalk_schemas.limits import Settings
 from ropewalk_schemas.progress import Progress, Skip
-from ropewalk_schemas.topics import AGENT_EVENTS, KIND_HEADER, PROGRESS, SETTINGS, TICK
+from ropewalk_schemas.topics import AGENT_EVENTS, CHUNKS, KIND_HEADER, PROGRESS, SETTINGS, TICK
 from ropewalk_stream_processors.config import WorkerSettings
+from ropewalk_stream_processors.deleting import take_deletable
 from ropewalk_stream_processors.errors import EngineError, LostEventsError
-from ropewalk_stream_processors.kafka import LogReader, Publisher, progress_records
+from ropewalk_stream_processors.kafka import LogReader, Publisher
 from ropewalk_stream_processors.ledger import (
     Known,
     crash_key,
-    known_of,
+    floor_key,
     next_crash,
     poison_of,
     progress_key,
     skip_key,
 )
+from ropewalk_stream_processors.restoring import find
 from ropewalk_stream_processors.trajectory.account import capture, restore
 from ropewalk_stream_processors.trajectory.engine import Engine
 from ropewalk_stream_processors.trajectory.outputs import Place
@@ -34,6 +37,8 @@ from ropewalk_stream_processors.trajectory.records import InputRecord
 log = logging.getLogger(__name__)
 ENGINE_VERSION = "1"
 REPORT_EVERY_S = 5.0
+DELETE_EVERY_S = 10.0  # an account more, each time
+MOST_WAITING = 500  # outputs, before they are sent
 INITIAL_SETTINGS = Settings()  # in force before a log says any; changing it changes what logs give
 
 
@@ -44,6 +49,7 @@ class Owned:
     Attributes:
         end_at_start: The log's end when it was restored: beyond it the settings are known.
         written: The account last made durable.
+        floors: N of each account that stands under a key of its own.
     """
 
     engine: Engine
@@ -53,6 +59,8 @@ class Owned:
     settings_checked: bool = False
     written: Progress | None = None
     pending: Progress | None = None
+    floors: set[int] = field(default_factory=set)
+    deleted_at: float = 0.0
 
 
 class Partitions:
@@ -99,7 +107,8 @@ class Partitions:
         return LogReader(self._settings.bootstrap_servers, self._settings.kafka_security)
 
     def _restore(self, reader: LogReader, partition: int) -> Owned:
-        known = known_of(partition, progress_records(reader, partition))
+        known, chunks, unnamed = find(reader, partition)
+        n_chunks = len(chunks)
         poison = self._decide_poison(partition, known)
         engine = restore(
             known.progress,
@@ -107,12 +116,14 @@ class Partitions:
             n_partitions=self._n_partitions,
             initial=INITIAL_SETTINGS,
             poison=poison,
+            chunks=chunks,
         )
+        engine.unnamed += unnamed
         low, high = reader.bounds(AGENT_EVENTS.name, partition)
         check_reach(partition, low, engine.next_offset)
         fields = {"partition": partition, "from": engine.next_offset, "replay_to": engine.target}
-        log.info("partition restored", extra={"fields": fields | {"end": high}})
-        return Owned(engine, known, high, self._clock())
+        log.info("partition restored", extra={"fields": fields | {"end": high, "chunks": n_chunks}})
+        return Owned(engine, known, high, self._clock(), floors=set(known.floors))
 
     def _decide_poison(self, partition: int, known: Known) -> frozenset[int]:
         """A record that failed three times is skipped, which is written down first."""
@@ -136,11 +147,13 @@ class Partitions:
         owned = self.owned[partition]
         engine = owned.engine
         owned.last_record_at = self._clock()
-        try:
-            for record in records:
+        for record in records:
+            try:
                 engine.apply(record)
-        except Exception as error:
-            raise self._crashed(partition, record.offset, error) from error
+            except Exception as error:
+                raise self._crashed(partition, record.offset, error) from error
+            if len(engine.outputs) > MOST_WAITING:
+                self._send_outputs(partition, engine)
         self._send_outputs(partition, engine)
         self._check_settings(partition, owned)
 
@@ -210,15 +223,41 @@ class Partitions:
         reach("worker.outputs.before_flush")
         self._publisher.flush()
         reach("worker.outputs.after_flush")
-        for partition, _, progress in taken:
+        deleting = []
+        for partition, owned, progress in taken:
             key = progress_key(partition)
-            self._publisher.send(PROGRESS.name, partition, key, _json(progress))
+            value = _json(progress)
+            self._publisher.send(PROGRESS.name, partition, key, value)
+            if self._deletes(owned):
+                floor = floor_key(partition, progress.next_offset)
+                self._publisher.send(PROGRESS.name, partition, floor, value)
+                deleting.append((partition, owned, progress))
         reach("worker.progress.before_flush")
         self._publisher.flush()
         reach("worker.progress.after_flush")
         for _, owned, progress in taken:
             owned.written, owned.pending = progress, None
+        for partition, owned, progress in deleting:
+            self._delete(partition, owned, progress.next_offset)
         self._report()
+
+    def _deletes(self, owned: Owned) -> bool:
+        """Whether it is time to delete chunks; not every second, as it costs an account."""
+        return bool(owned.engine.unnamed) and self._clock() - owned.deleted_at >= DELETE_EVERY_S
+
+    def _delete(self, partition: int, owned: Owned, next_offset: int) -> None:
+        """Delete what no account of N or beyond needs, now that the floor of N is durable.
+
+        What a crash leaves is found at the next restart.
+        """
+        owned.deleted_at = self._clock()
+        for key in take_deletable(owned.engine.unnamed, next_offset):
+            self._publisher.send(CHUNKS.name, partition, key, None)
+        for floor in [floor for floor in owned.floors if floor < next_offset]:
+            self._publisher.send(PROGRESS.name, partition, floor_key(partition, floor), None)
+            owned.floors.discard(floor)
+        owned.floors.add(next_offset)
+        reach("worker.chunks.after_delete")
 
     def _report(self) -> None:
         """One line every few seconds in which something happened."""

@@ -32,7 +32,7 @@ from ropewalk_schemas.limits import Limits, Settings
 from ropewalk_schemas.messages import FunctionCall, Message, ToolCall
 from ropewalk_schemas.partitioning import partition_of
 from ropewalk_schemas.topics import KIND_HEADER, SETTINGS
-from ropewalk_stream_processors.trajectory.records import InputRecord
+from ropewalk_stream_processors.trajectory.records import NO_HEADERS, InputRecord
 
 STEP_MS = 10
 TICK_STEPS = 20
@@ -90,9 +90,9 @@ class _Sent(NamedTuple):
     poison: bool = False
 
 
-def a_log(r: Random, size: float = 1.0) -> Log:
-    """A random log."""
-    initial, sent, resent = some_settings(r), [], set()
+def a_log(r: Random, size: float = 1.0, *, spills: bool = True) -> Log:
+    """A random log; one of which nothing is spilled has the same events."""
+    initial, sent, resent = some_settings(r, spills=spills), [], set()
     for i in range(r.randint(1, max(2, int(5 * size)))):
         trajectory_id, began = _id_of_partition_0(f"t{i}"), r.randint(0, 900)
         once = list(_Agent(r, trajectory_id, began, size).events())
@@ -106,14 +106,20 @@ def a_log(r: Random, size: float = 1.0) -> Log:
                 salt = r.choice(["", "x"])
                 sent += _Agent(r, trajectory_id, began + later, size, salt).events()
     for _ in range(r.choice([0, 0, 1, 2])):
-        record = settings_record(some_settings(r), 0, 0)
+        record = settings_record(some_settings(r, spills=spills), 0, 0)
         if r.random() < 0.2:
             record = record._replace(value=r.choice([b"{", None, b'{"cap_ms":0}']))
         sent.append(_Sent(r.randint(0, 1500), record=record))
     return Log(initial, tuple(_appended(r, sent)), frozenset(resent))
 
 
-def some_settings(r: Random) -> Settings:
+def beside(r: Random) -> Random:
+    """Other random numbers than those of `r`, which stays as it is: seeds keep their logs."""
+    state = r.getstate()[1]
+    return Random(f"{state[0]} {state[-1]}")
+
+
+def some_settings(r: Random, *, spills: bool = True) -> Settings:
     """Settings small enough for every limit to be met."""
 
     def limits() -> Limits:
@@ -129,6 +135,8 @@ def some_settings(r: Random) -> Settings:
         keep_ms=STEP_MS * r.choice([100, 500, 2000]),
         cap_ms=STEP_MS * r.choice([25, 60]),
         future_ms=STEP_MS * r.choice([3, 100, 100_000]),
+        spill_ms=STEP_MS * beside(r).choice([0, 1, 20, 100]) if spills else 0,
+        spill_records=beside(r).choice([0, 2, 8]),
         default=limits(),
         projects={"other": limits()} if r.random() < 0.5 else {},
     )
@@ -187,11 +195,13 @@ class _Agent:
             if seq == n and r.random() < 0.15:
                 return  # never says that it is done
             event = self._event(k, writer, seq, t, closing=seq == n)
+            headers = (("h", b"1"), ("n", None)) if beside(r).random() < 0.1 else NO_HEADERS
             if r.random() < 0.06:
                 delay = r.choice([0, 0, 30, 200])  # a spool
             at = t + delay + r.randint(0, 3)
             if r.random() >= lost:
-                yield _Sent(at, event, poison=r.random() < 0.005)
+                record = event_record(event, 0, 0)._replace(headers=headers)
+                yield _Sent(at, record=record, poison=r.random() < 0.005)
             if r.random() < 0.06:
                 yield _Sent(at + r.choice([0, 5, 90, 700]), event)
             if r.random() < 0.04:

@@ -10,7 +10,7 @@ from ropewalk_schemas.progress import LifeHeader, Progress
 from ropewalk_stream_processors.trajectory import account, chains
 from ropewalk_stream_processors.trajectory.engine import Engine
 from ropewalk_stream_processors.trajectory.life import NEVER, Life
-from ropewalk_stream_processors.trajectory.records import InputRecord, KeptEvent, Moment
+from ropewalk_stream_processors.trajectory.records import Held, InputRecord, KeptEvent, Moment
 
 MUTANTS: dict[str, Rules] = {}
 
@@ -167,8 +167,8 @@ _mutant(
 def _without_bases(engine: Engine, _: Progress) -> dict[str, Any]:
     """C does not wait for kept bases."""
     point = account.replay_point(engine)
-    opens = [life.events[0] for life in engine.lives.values() if life.events]
-    first = min(opens, key=lambda kept: kept.offset, default=None)
+    opens = [held for life in engine.lives.values() if (held := _held_by_events(life))]
+    first = min(opens, default=None, key=lambda held: held.offset)
     if first is not None:
         point = first.offset, first.before
     else:
@@ -177,11 +177,17 @@ def _without_bases(engine: Engine, _: Progress) -> dict[str, Any]:
     return _as_of(engine, *point)
 
 
+def _held_by_events(life: Life) -> Held | None:
+    bases, life.bases = life.bases, {}
+    held, life.bases = life.held(), bases
+    return held
+
+
 def _used_bases(engine: Engine, _: Progress) -> dict[str, Any]:
     """C waits only for bases that a call of the open part was seen to build on."""
     held: list[KeptEvent] = []
     for life in engine.lives.values():
-        held += life.events[:1]
+        held += life.events[life.n_spilled :][:1]
         calls = chains.calls_by_id(life.bases.values(), life.events)
         for kept in life.events:
             if kept.call:
@@ -269,8 +275,8 @@ class _DuplicatesExtend(Engine):
 
 
 class _RewardsInEmptyParts(Engine):
-    def _pass_on(self, record: InputRecord, reward: Any) -> None:
-        super()._pass_on(record, reward)
+    def _pass_on(self, record: InputRecord, reward: Any, before: Moment) -> None:
+        super()._pass_on(record, reward, before)
         life = self.lives.get(reward.trajectory_id)
         if life is not None and not life.events:
             life.rewards.append(self._write.ledger_entry(record, reward))

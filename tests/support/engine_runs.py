@@ -10,12 +10,15 @@ from itertools import chain
 from random import Random
 from typing import Any, NamedTuple, cast
 
-from tests.support.engine_logs import N_PARTITIONS, Log, a_log
+from tests.support.engine_logs import N_PARTITIONS, Log, a_log, beside
 
+from ropewalk_schemas.chunks import decode_chunk
+from ropewalk_schemas.encoding import parse_json
 from ropewalk_schemas.progress import Progress
 from ropewalk_schemas.published import REWARD_KIND
-from ropewalk_schemas.topics import KIND_HEADER
+from ropewalk_schemas.topics import CHUNKS, KIND_HEADER, SETTINGS
 from ropewalk_schemas.trajectory import LedgerEntry, Trajectory
+from ropewalk_stream_processors.deleting import Unnamed, orphans, take_deletable
 from ropewalk_stream_processors.trajectory import account, chains
 from ropewalk_stream_processors.trajectory.engine import Engine
 from ropewalk_stream_processors.trajectory.life import Life
@@ -33,6 +36,12 @@ class Rules:
     Attributes:
         flush_first: A progress record is written only once all outputs before it are durable.
         records_in_replay: Whether progress records are written before the replay is over.
+        chunks_first: Chunks count among the outputs that must be durable before.
+        chunks_of: What a restart reads of the chunks that an account names.
+        deletes_first: Chunks are deleted as soon as they are not needed.
+        floors: An account after which chunks are deleted is stored under a key of its own.
+        deletable: Which chunks may go once an account is durable.
+        orphans: Which of the chunks found at a restart may go.
         skips_apart: Records to skip are stored under their own keys, not inside the account.
     """
 
@@ -42,6 +51,12 @@ class Rules:
     flush_first: bool = True
     records_in_replay: bool = False
     skips_apart: bool = True
+    chunks_first: bool = True
+    chunks_of: Callable[[dict[bytes, bytes]], dict[bytes, bytes]] = dict
+    deletes_first: bool = False
+    floors: bool = True
+    deletable: Callable[[Unnamed, int], list[bytes]] = take_deletable
+    orphans: Callable[[Iterable[bytes], Progress], Unnamed] = orphans
 
 
 RULES = Rules()
@@ -145,6 +160,19 @@ class _Watching(Engine):
                 before = [link for link in links or () if link.offset < life.begins_at]
                 self.stats["delta on a base kept over a cut"] += bool(before)
 
+    def note_spills(self, given: list[Output]) -> None:
+        for output in given:
+            if output.topic == CHUNKS.name:
+                chunk = decode_chunk(output.value or b"")
+                self.stats["chunks"] += 1
+                self.stats["chunks with rewards"] += any(r.is_reward for r in chunk.records)
+                headless = chunk.header and not parse_json(chunk.header)["started"]
+                self.stats["spilled headless"] += bool(headless)
+        for life in self.lives.values():
+            self.stats["bases in chunks"] += bool(life.chunks and life.header)
+            self.stats["reward holds"] += life.held_reward is not None
+            self.stats["several chunks"] += len(life.chunks) > 1
+
 
 def row_of(output: Output) -> Trajectory:
     """A published part, as the contract's own model reads it."""
@@ -169,6 +197,40 @@ class Pure:
         return self.engine.stats
 
 
+def never_spilling(engine: type[Engine]) -> type[Engine]:
+    """The same engine, but it spills nothing."""
+    return type("NeverSpilling", (engine,), {"_spill_oldest": lambda *_: None})
+
+
+def hold_spilling_changes_nothing(pure: Pure, log: Log, rules: Rules) -> None:
+    """Whether, when and how often is spilled shows in no output and no count."""
+    poison = frozenset(entry.record.offset for entry in log.entries if entry.poison)
+    engine = _restored(None, log, rules, poison, never_spilling(rules.engine))
+    for record, _ in log.entries:
+        engine.apply(record)
+        given = [o for o in pure.outputs[record.offset] if o.topic != CHUNKS.name]
+        hold(
+            given == engine.outputs, f"spilling at {record.offset}: {_only(given, engine.outputs)}"
+        )
+        engine.outputs = []
+        counts = pure.accounts[engine.next_offset].counts
+        hold(counts == rules.capture(engine).counts, f"spilling at {record.offset}: counts differ")
+
+
+def _hold_what_holds_too_long_is_spilled(
+    now: Progress, record: InputRecord, engine: Engine, given: list[Output]
+) -> None:
+    """As long as something holds the replay point too far and too long, every record spills."""
+    settings = engine.settings
+    if not settings.spill_ms or record.control() == SETTINGS:
+        return
+    far = now.replay_offset + max(settings.spill_records, 1) <= record.offset
+    long = now.clock_ms + settings.spill_ms <= engine.clock_ms
+    if far and long:
+        spilled = any(output.topic == CHUNKS.name for output in given)
+        hold(spilled, f"at {record.offset} C stays at {now.replay_offset}, and nothing is spilled")
+
+
 def pure_run(log: Log, rules: Rules = RULES) -> Pure:
     """The whole log without a crash; every law that needs no crash is held here."""
     poison = frozenset(entry.record.offset for entry in log.entries if entry.poison)
@@ -189,7 +251,9 @@ def pure_run(log: Log, rules: Rules = RULES) -> Pure:
             engine.at_once.pop(record.key.decode(), None)  # sent again: new events may come
         engine.apply(record)
         outputs[record.offset], engine.outputs = engine.outputs, []
+        engine.note_spills(outputs[record.offset])
         now = rules.capture(engine)
+        _hold_what_holds_too_long_is_spilled(now, record, engine, outputs[record.offset])
         hold(now.replay_offset >= before.replay_offset, "the replay point goes back")
         # Before the first record there is no clock.
         held = engine.clock_ms - now.clock_ms if now.clock_ms else 0
@@ -204,12 +268,18 @@ def pure_run(log: Log, rules: Rules = RULES) -> Pure:
     return Pure(outputs, accounts, engine)
 
 
+def _with_small_chunks(engine: type[Engine]) -> type[Engine]:
+    """The same engine, to which a few events are much."""
+    return type(engine.__name__, (engine,), {"chunk_bytes": 1500, "small_bytes": 300})
+
+
 def _restored(
     progress: Progress | None,
     log: Log,
     rules: Rules,
     poison: Iterable[int],
     engine_type: type[Engine] | None = None,
+    chunks: dict[bytes, bytes] | None = None,
 ) -> Engine:
     return rules.restore(
         progress,
@@ -217,7 +287,8 @@ def _restored(
         n_partitions=N_PARTITIONS,
         initial=log.initial,
         poison=frozenset(poison),
-        engine_type=engine_type or rules.engine,
+        chunks=chunks,
+        engine_type=_with_small_chunks(engine_type or rules.engine),
     )
 
 
@@ -268,19 +339,71 @@ class _Crash(Exception):  # noqa: N818 - what happens, not what is wrong
     pass
 
 
+class Account(NamedTuple):
+    """An account as stored; `floor` when it stands under a key of its own."""
+
+    next_offset: int
+    value: str
+    skips: frozenset[int]
+    floor: bool = False
+
+
 @dataclass
 class World:
-    """What outlives a process: the log, what was published, the accounts, the records to skip."""
+    """What outlives a process: the log, what was published, the accounts, the records to skip.
+
+    `chunks` holds the newest value of each key, as a reader of the topic finds it.
+    """
 
     log: Log
     rules: Rules
     pure: Pure
     r: Random
     published: set[Output] = field(default_factory=set)
-    accounts: list[tuple[int, int, str, frozenset[int]]] = field(default_factory=list)
+    accounts: list[Account] = field(default_factory=list)
+    chunks: dict[bytes, bytes] = field(default_factory=dict)
     skips: set[int] = field(default_factory=set)
     stats: Counter[str] = field(default_factory=Counter)
     crashiness: float = 0.1
+
+    def __post_init__(self) -> None:
+        self.beside = beside(self.r)
+
+    def found(self, *, newest: bool) -> tuple[Progress | None, frozenset[int]]:
+        """The account a process starts from, and the skips beside it.
+
+        What reads slowly may find that chunks its account names are gone; then it reads again.
+        """
+        if not newest and self.accounts:
+            chosen = self.r.choice([*self.accounts, None])
+            if chosen is None:
+                return None, frozenset()
+            progress = Progress.model_validate_json(chosen.value)
+            if account.named_chunks(progress) <= self.chunks.keys():
+                return progress, chosen.skips
+            self.stats["stale accounts whose chunks are gone"] += 1
+        if not self.accounts:
+            return None, frozenset()
+        best = max(self.accounts, key=lambda a: a.next_offset)
+        progress = Progress.model_validate_json(best.value)
+        gone = account.named_chunks(progress) - self.chunks.keys()
+        hold(not gone, f"chunks that the newest account names are gone: {gone}")
+        return progress, best.skips
+
+    def publish(self, output: Output) -> None:
+        self.published.add(output)
+        if output.topic == CHUNKS.name:
+            key, value = output.key or b"", output.value or b""
+            hold(self.chunks.get(key, value) == value, f"two chunks have the key {key!r}")
+            self.chunks[key] = value
+
+    def delete_floors(self, below: set[int]) -> None:
+        self.accounts = [a for a in self.accounts if not a.floor or a.next_offset not in below]
+
+    def compact(self) -> None:
+        """Of each key only the newest record stays."""
+        own = [a for a in self.accounts if not a.floor]
+        self.accounts = [a for a in self.accounts if a.floor] + own[-1:]
 
 
 class _Process:
@@ -292,43 +415,50 @@ class _Process:
 
     def start(self, *, newest: bool) -> None:
         world = self.world
-        chosen = None
-        if world.accounts:
-            chosen = (
-                max(world.accounts, key=lambda a: a[1])
-                if newest
-                else world.r.choice([*world.accounts, None])
-            )
-        skips = world.skips if world.rules.skips_apart else (chosen[3] if chosen else frozenset())
-        self.account = Progress.model_validate_json(chosen[2]) if chosen else None
-        self.engine = _restored(self.account, world.log, world.rules, skips)
+        self.account, skips = world.found(newest=newest)
+        named = account.named_chunks(self.account) if self.account else set()
+        held = world.rules.chunks_of({key: world.chunks[key] for key in named})
+        poison = world.skips if world.rules.skips_apart else skips
+        self.engine = _restored(self.account, world.log, world.rules, poison, chunks=held)
+        if self.account:
+            self.engine.unnamed += world.rules.orphans(world.chunks, self.account)
+            world.stats["orphans"] += len(self.engine.unnamed)
         self.at = 0
         while (
             self.at < len(world.log.entries)
             and world.log.entries[self.at].record.offset < self.engine.next_offset
         ):
             self.at += 1
-        self.pending: tuple[int, int, str, frozenset[int]] | None = None
+        self.pending: Account | None = None
         self.unflushed = 0
+        self.deleting: list[bytes] = []
+        self.floors = {a.next_offset for a in world.accounts if a.floor}
         # Perhaps new code, that would not fail again on what was poison.
         self.fixed = frozenset(world.skips if world.r.random() < 0.5 else ())
         self.replaying = self.account is not None
         if self.account:
             if self.engine.next_offset == self.account.next_offset:
                 self._replayed(self.account)
-            world.stats["restored"] += 1
-            world.stats["restored with lives to skip"] += bool(self.account.skip)
-            world.stats["restored with headers"] += bool(self.account.headers)
-            kept = [header for header in self.account.headers if header.kept_calls]
-            world.stats["restored with kept bases"] += bool(kept)
+            self._note_restored(self.account)
+
+    def _note_restored(self, account: Progress) -> None:
+        stats = self.world.stats
+        stats["restored"] += 1
+        stats["restored with lives to skip"] += bool(account.skip)
+        stats["restored with headers"] += bool(account.headers)
+        stats["restored with chunks"] += bool(account.chunks)
+        stats["restored with kept bases"] += any(h.kept_calls for h in account.headers)
 
     @property
     def idle(self) -> bool:
         """Whether all is applied and flushed."""
         done = self.at == len(self.world.log.entries)
-        return done and not self.engine.outputs and self.pending is None
+        pending = self.engine.outputs or self.deleting or self.pending is not None
+        return done and not pending
 
     def step(self) -> None:
+        if self.deleting and self.world.beside.random() < 0.1:
+            self._delete_one()
         x, r = self.world.r.random(), self.world.r
         if x < 0.5:
             self._apply()
@@ -349,6 +479,8 @@ class _Process:
             while self.engine.outputs:
                 self._flush_one()
             self._write()
+            while self.deleting:
+                self._delete_one()
 
     def _apply(self) -> None:
         world = self.world
@@ -382,8 +514,13 @@ class _Process:
 
     def _flush_one(self) -> None:
         if self.engine.outputs:
-            self.world.published.add(self.engine.outputs.pop(0))
+            self.world.publish(self.engine.outputs.pop(0))
             self.unflushed = max(0, self.unflushed - 1)
+
+    def _delete_one(self) -> None:
+        if self.deleting:
+            self.world.chunks.pop(self.deleting.pop(0), None)
+            self.world.stats["deleted"] += 1
 
     def _capture(self) -> None:
         engine, rules = self.engine, self.world.rules
@@ -391,13 +528,12 @@ class _Process:
             engine.next_offset >= engine.target or rules.records_in_replay
         ):
             progress = rules.capture(engine)
-            self.pending = (
-                progress.replay_offset,
-                progress.next_offset,
-                progress.model_dump_json(),
-                engine.poison,
-            )
-            self.unflushed = len(engine.outputs) if rules.flush_first else 0
+            value = progress.model_dump_json()
+            self.pending = Account(progress.next_offset, value, engine.poison)
+            waited = [o for o in engine.outputs if rules.chunks_first or o.topic != CHUNKS.name]
+            self.unflushed = len(waited) if rules.flush_first else 0
+            if rules.deletes_first:
+                self.deleting += rules.deletable(engine.unnamed, progress.next_offset)
 
     def _write(self) -> None:
         if self.pending is None or self.unflushed:
@@ -405,7 +541,8 @@ class _Process:
         written, self.pending = self.pending, None
         self.world.accounts.append(written)
         self.world.stats["accounts"] += 1
-        progress = Progress.model_validate_json(written[2])
+        self._floor(written)
+        progress = Progress.model_validate_json(written.value)
         hold(
             progress.counts.balanced(open_events=progress.open_events),
             "a written account does not balance",
@@ -415,6 +552,18 @@ class _Process:
         now, then = _function_of_the_log(progress), _function_of_the_log(cast("Progress", pure))
         differing = [name for name in now if now[name] != then[name]]
         hold(not differing, f"accounts at {progress.next_offset} differ in {differing}")
+
+    def _floor(self, written: Account) -> None:
+        """Perhaps now is the time to delete what no account beyond this one needs."""
+        world, rules = self.world, self.world.rules
+        if not self.engine.unnamed or world.beside.random() < 0.5:
+            return
+        n = written.next_offset
+        if rules.floors:
+            world.accounts.append(written._replace(floor=True))
+        self.deleting += rules.deletable(self.engine.unnamed, n)
+        world.delete_floors({floor for floor in self.floors if floor < n})
+        self.floors = {floor for floor in self.floors if floor >= n} | {n}
 
 
 def _function_of_the_log(progress: Progress) -> dict[str, object]:
@@ -427,13 +576,15 @@ def _function_of_the_log(progress: Progress) -> dict[str, object]:
 def crashed_run(log: Log, pure: Pure, r: Random, rules: Rules) -> World:
     """Crashes at any point, the newest or a stale account, and perhaps a zombie beside."""
     world = World(log, rules, pure, r, crashiness=r.choice([0.1, 0.4, 0.8]))
-    with_zombie = r.random() < 0.4
+    with_zombie, compacting = r.random() < 0.4, world.beside.random() < 0.5
     processes = [_Process(world)]
     for _ in range(6 * len(log.entries) + 300):
         if with_zombie and len(processes) == 1 and world.accounts and r.random() < 0.01:
             processes.append(_Process(world, newest=False))
             world.stats["zombies"] += 1
         r.choice(processes).step()
+        if compacting and world.chunks and world.beside.random() < 0.05:
+            world.compact()
         if processes[0].idle and r.random() < 0.02:
             break
     processes[0].finish()
@@ -450,12 +601,14 @@ def failure_of(
     rules: Rules = RULES,
     log: Log | None = None,
     stats: Counter[str] | None = None,
+    spills: bool = True,
 ) -> str | None:
     """What goes wrong in one case, or None."""
     r = Random(seed)
-    log = log or a_log(r, size)
+    log = log or a_log(r, size, spills=spills)
     try:
         pure = pure_run(log, rules)
+        hold_spilling_changes_nothing(pure, log, rules)
         world = crashed_run(log, pure, r, rules)
     except LawBrokenError as broken:
         return str(broken)

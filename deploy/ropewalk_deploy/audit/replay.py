@@ -12,7 +12,7 @@ from ropewalk_deploy.audit.readers import Reading
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_schemas.published import LedgerEntryRow, decode_published
 from ropewalk_schemas.quarantine import from_record
-from ropewalk_schemas.topics import AGENT_EVENTS, PROGRESS, TRAJECTORIES
+from ropewalk_schemas.topics import AGENT_EVENTS, CHUNKS, PROGRESS, TRAJECTORIES
 from ropewalk_schemas.trajectory import Trajectory
 from ropewalk_stream_processors.ledger import known_of
 from ropewalk_stream_processors.partitions import ENGINE_VERSION, INITIAL_SETTINGS
@@ -34,6 +34,8 @@ class Replayed:
     def take(self, found: Iterable[Output]) -> None:
         """Take in outputs of the engine."""
         for output in found:
+            if output.topic == CHUNKS.name:
+                continue  # a live run may have deleted it since
             if output.topic != TRAJECTORIES.name:
                 refused = from_record(output.key, output.value, output.headers)
                 place = Place(refused.topic, refused.partition, refused.offset)

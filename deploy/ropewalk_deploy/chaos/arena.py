@@ -19,7 +19,9 @@ from ropewalk_sinks.postgres_migrations import migrate
 SESSION_TIMEOUT_S = 6
 # Short waits. The idle gap is time of the log, which stands still while the broker is away.
 ENVIRONMENT = {
-    "ROPEWALK_LIMITS": '{"default": {"settle_ms": 1500, "idle_ms": 6000}}',
+    "ROPEWALK_LIMITS": (
+        '{"default": {"settle_ms": 1500, "idle_ms": 6000}, "spill_ms": 700, "spill_records": 20}'
+    ),
     "ROPEWALK_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
     "ROPEWALK_SESSION_TIMEOUT_MS": str(SESSION_TIMEOUT_S * 1000),
     "ROPEWALK_PARQUET_FILE_AGE_S": "0.5",

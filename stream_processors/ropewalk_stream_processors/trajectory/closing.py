@@ -10,10 +10,10 @@ from ropewalk_stream_processors.trajectory.hashing import content_hash
 from ropewalk_stream_processors.trajectory.life import NEVER, Life
 from ropewalk_stream_processors.trajectory.outputs import Refusal
 from ropewalk_stream_processors.trajectory.records import InputRecord, KeptEvent
-from ropewalk_stream_processors.trajectory.state import PartitionState
+from ropewalk_stream_processors.trajectory.spilling import Spilling
 
 
-class Closing(PartitionState):
+class Closing(Spilling):
     """Closes what time or an event closes."""
 
     def fire(self, begins_at: int) -> None:
@@ -37,7 +37,9 @@ class Closing(PartitionState):
             life.part += 1
         life.bases = {} if why == "idle" else self._bases(life, calls)
         life.kept_calls = frozenset(life.bases)
+        self._release(life, needed=life.bases)
         life.events, life.rewards, life.weight = [], [], 0
+        life.n_spilled, life.held_reward = 0, None
         life.begins_at = begins_at
         life.window_at = life.duration_at = NEVER
         if why == "idle":
@@ -46,6 +48,7 @@ class Closing(PartitionState):
         for seqs in life.writers.values():
             seqs.cut()
         life.header = life.to_header()
+        self._holding.add(life)
 
     def _bases(self, life: Life, calls: chains.Calls) -> dict[int, KeptEvent]:
         """Calls that prompts of the next part may extend; none when they alone would fill it."""
@@ -60,10 +63,12 @@ class Closing(PartitionState):
             self._refuse_headless(life, why)
         elif life.events or (life.part and why != "keep"):
             self._publish(life, why, last=True)
+        self._release(life, needed=())
         self.over.append((life.trajectory_id, life.first, life.through, life.from_header))
         life.events, life.rewards, life.bases = [], [], {}  # its timer may outlive it for a while
         self._timers.disarm(life)
         del self.lives[life.trajectory_id]
+        self._holding.sweep(self.lives)
 
     def _publish(self, life: Life, why: str, *, last: bool) -> None:
         reason = cast("CloseReason", why)

@@ -10,7 +10,6 @@ from ropewalk_schemas.codec import Decoded
 from ropewalk_schemas.errors import DecodeError
 from ropewalk_schemas.events import (
     LifeEvent,
-    LLMCall,
     Reward,
     TrajectoryEnded,
     TrajectoryStarted,
@@ -20,11 +19,11 @@ from ropewalk_schemas.topics import SETTINGS, TICK
 from ropewalk_schemas.windows import to_micros
 from ropewalk_stream_processors.trajectory.admission import Admission
 from ropewalk_stream_processors.trajectory.closing import Closing
-from ropewalk_stream_processors.trajectory.hashing import event_digest
+from ropewalk_stream_processors.trajectory.keeping import kept_event
 from ropewalk_stream_processors.trajectory.life import NEVER, Life
 from ropewalk_stream_processors.trajectory.outputs import Place, Refusal
 from ropewalk_stream_processors.trajectory.records import (
-    CallLink,
+    Held,
     InputRecord,
     KeptEvent,
     Moment,
@@ -56,6 +55,8 @@ class Engine(Closing):
         self._advance_clock(record.timestamp_ms)
         if self._timers.is_due(self.clock_ms):
             self.fire(record.offset)
+        if self._holding.is_due(self.clock_ms, record.offset, self.settings) and self._live():
+            self._spill_oldest(record.offset)
         self.next_offset = record.offset + 1
         control = record.control() if record.key is None else None
         if control == TICK:
@@ -85,19 +86,27 @@ class Engine(Closing):
             self._refuse(record, Refusal(error.reason, error.detail, None))
             return
         if decoded.type == "reward":
-            self._pass_on(record, decoded.event)
+            self._pass_on(record, decoded.event, before)
         elif record.offset >= self.skip.get(decoded.event.trajectory_id, -1):
             self._take_event(record, decoded, before)
         else:
             self._remember_base(record, decoded, before)
 
-    def _pass_on(self, record: InputRecord, reward: Reward) -> None:
+    def _pass_on(self, record: InputRecord, reward: Reward, before: Moment) -> None:
         """Rewards never open, extend or hold a trajectory; they go on to the ledger."""
         entry = self._write.ledger_entry(record, reward)
         life = self.lives.get(reward.trajectory_id)
-        if life is not None and life.events and life.weight < self._limits(life).max_bytes:
+        if (
+            life is not None
+            and life.events
+            and life.weight < self._limits(life).max_bytes
+            and record.offset >= self.skip.get(reward.trajectory_id, -1)
+        ):
             life.rewards.append(entry)
             life.weight += len(record.value or b"")
+            if life.n_spilled and life.held_reward is None:
+                life.held_reward = Held(record.offset, before)
+                self._holding.add(life)
         self._count("ledger")
         if self._live():
             self.outputs.append(self._write.reward(record, entry))
@@ -106,7 +115,8 @@ class Engine(Closing):
         """Replay only: a call of an earlier part that the open part may build on."""
         life = self.lives.get(decoded.event.trajectory_id)
         if life is not None and record.offset in life.kept_calls:
-            life.bases[record.offset] = _kept(record, decoded, before)
+            life.bases[record.offset] = kept_event(record, decoded, before)
+            self._holding.add(life)
 
     def _take_event(self, record: InputRecord, decoded: Decoded, before: Moment) -> None:
         event: LifeEvent = decoded.event
@@ -126,7 +136,7 @@ class Engine(Closing):
         if known is not None:
             self._take_known(record, event, known)
             return
-        kept = _kept(record, decoded, before)
+        kept = kept_event(record, decoded, before)
         if life.continuous and life.events and kept.occurred_us >= life.window_end_us:
             self._cut(life, "window", record.offset)
         self._add(life, kept, decoded)
@@ -165,6 +175,8 @@ class Engine(Closing):
         # New settings may have brought the idle gap's end nearer than what the timer waits for.
         if turns or first_of_part or life.armed is None or life.idle_at < life.armed:
             self._arm(life)
+        if life.holding is None:
+            self._holding.add(life)
 
     def _turn(self, life: Life, kept: KeptEvent, event: LifeEvent) -> None:
         """A start, an end, or a writer's close."""
@@ -185,27 +197,3 @@ class Engine(Closing):
 
 
 _TURNING_POINTS = ("trajectory_started", "trajectory_ended", "writer_closed")
-
-
-def _kept(record: InputRecord, decoded: Decoded, before: Moment) -> KeptEvent:
-    event: LifeEvent = decoded.event
-    value = record.value or b""  # an accepted event has one
-    call = None
-    if decoded.type == "llm_call":
-        asked: LLMCall = decoded.event
-        call = CallLink(asked.call_id, asked.thread, asked.base_call)
-    return KeptEvent(
-        record.offset,
-        decoded.type,
-        event.writer,
-        event.seq,
-        event.event_id,
-        event_digest(value),
-        value,
-        to_micros(event.occurred_at),
-        decoded.has_extra,
-        before,
-        call,
-        record.timestamp_ms,
-        record.headers,
-    )

@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+from ropewalk_schemas.chunks import Span
 from ropewalk_schemas.events import Status
 from ropewalk_schemas.limits import Limits
 from ropewalk_schemas.progress import LifeHeader, WriterHeader
 from ropewalk_schemas.trajectory import LedgerEntry
-from ropewalk_stream_processors.trajectory.records import KeptEvent
+from ropewalk_stream_processors.trajectory.records import Held, KeptEvent
 from ropewalk_stream_processors.trajectory.seqs import Seqs
 from ropewalk_stream_processors.trajectory.start import StartFacts
 
@@ -17,6 +18,8 @@ NEVER = 1 << 62
 class Life:
     """What is known of one life. What a `LifeHeader` holds survives a cut; the rest is the part's.
 
+    What is spilled to chunks holds the replay point no longer; it stays in memory all the same.
+
     Attributes:
         first: The life's first offset; `begins_at`: where its open part begins.
         through: Last handled offset + 1, duplicates included.
@@ -25,7 +28,11 @@ class Life:
         rewards: Ledger entries that came while the part held an event.
         bases: Calls of earlier parts that calls of this part may extend, by offset. They hold
             the replay point from the cut on, used or not.
-        header: The life as of `begins_at`, once it was cut.
+        chunks: Spans of the chunks that hold its events, rewards and bases below `spilled_to`.
+        n_spilled: How many of `events` chunks hold.
+        held_reward: The first reward that no chunk holds, in a part of which one holds events.
+        holding: The offset of its entry among those who hold the replay point.
+        header: The life as of `begins_at`, once it was cut; not once it was spilled after that.
         from_header: Whether a restart took the life from a progress record.
         armed: The instant of its entry in the timer heap.
     """
@@ -34,6 +41,7 @@ class Life:
         "armed",
         "bases",
         "begins_at",
+        "chunks",
         "duration_at",
         "ended",
         "error",
@@ -43,10 +51,13 @@ class Life:
         "gaps_at",
         "handed_to",
         "header",
+        "held_reward",
+        "holding",
         "idle_at",
         "keep_at",
         "kept_calls",
         "last_event_us",
+        "n_spilled",
         "part",
         "part_started_us",
         "previous_hash",
@@ -86,6 +97,10 @@ class Life:
         self.rewards: list[LedgerEntry] = []
         self.bases: dict[int, KeptEvent] = {}
         self.weight = 0
+        self.chunks: list[Span] = []
+        self.n_spilled = 0
+        self.held_reward: Held | None = None
+        self.holding: int | None = None
         self.header: LifeHeader | None = None
         self.from_header = False
         self.armed: int | None = None
@@ -99,6 +114,23 @@ class Life:
     def window_end_us(self) -> int:
         """Where the open part's window ends (exclusive)."""
         return (self.window_start_us or 0) + self.window_s * 1_000_000
+
+    @property
+    def spilled_to(self) -> int:
+        """Chunks hold everything of it that is below."""
+        return self.chunks[-1][1] if self.chunks else 0
+
+    def held(self) -> Held | None:
+        """The first record the replay point may not pass: of the open part, or a kept base."""
+        found = self.held_reward
+        if self.n_spilled < len(self.events):
+            kept = self.events[self.n_spilled]
+            if found is None or kept.offset < found.offset:
+                found = Held(kept.offset, kept.before)
+        for kept in self.bases.values():
+            if kept.offset >= self.spilled_to and (found is None or kept.offset < found.offset):
+                found = Held(kept.offset, kept.before)
+        return found
 
     def due(self) -> tuple[int, Due]:
         """The next instant something happens by itself, and what; `NEVER` when nothing will.
@@ -142,16 +174,15 @@ class Life:
         self.window_at = clock_ms + -(-left_us // 1000) + limits.settle_ms
 
     def to_header(self) -> LifeHeader:
-        """The life as it is now, at a cut; only a started life is ever cut."""
-        assert self.start is not None  # noqa: S101 - headless lives close instead
+        """The life as it is now, at a cut or where it is spilled."""
         return LifeHeader(
             trajectory_id=self.trajectory_id,
             first_offset=self.first,
             begins_at=self.begins_at,
             part=self.part,
             previous_hash=self.previous_hash,
-            started=True,
-            mode=self.start.mode,
+            started=self.start is not None,
+            mode=self.start.mode if self.start else "episode",
             ended=self.ended,
             status=self.status,
             termination=self.termination,
@@ -168,17 +199,22 @@ class Life:
             window_s=self.window_s,
             last_event_us=self.last_event_us,
             kept_calls=sorted(self.kept_calls),
-            start=self.start.to_json(),
+            start=self.start.to_json() if self.start else {},
+            project=self.project,
+            window_at=_or_none(self.window_at),
+            duration_at=_or_none(self.duration_at),
+            part_started_us=self.part_started_us,
+            weight=self.weight,
         )
 
     @classmethod
     def from_header_record(cls, header: LifeHeader) -> "Life":
-        """The life as a progress record tells it; its open part is replayed from the log."""
-        start = StartFacts.from_json(header.start)
+        """The life as a header tells it; its open part comes from chunks and the log."""
+        start = StartFacts.from_json(header.start) if header.started else None
         life = cls(
             header.trajectory_id,
             header.first_offset,
-            project=start.project,
+            project=start.project if start else header.project or "",
             window_s=header.window_s,
         )
         life.begins_at = life.through = header.begins_at
@@ -189,9 +225,14 @@ class Life:
         life.handed_to = set(header.handed_to)
         life.gaps_at, life.idle_at = _or_never(header.gaps_at), _or_never(header.idle_at)
         life.keep_at = _or_never(header.keep_at)
+        life.window_at, life.duration_at = (
+            _or_never(header.window_at),
+            _or_never(header.duration_at),
+        )
+        life.part_started_us, life.weight = header.part_started_us, header.weight
         life.window_start_us, life.last_event_us = header.window_start_us, header.last_event_us
         life.kept_calls = frozenset(header.kept_calls)
-        life.header, life.from_header = header, True
+        life.from_header = True
         return life
 
 

@@ -44,6 +44,13 @@ class Moment(NamedTuple):
     settings: Settings
 
 
+class Held(NamedTuple):
+    """A record the replay point may not pass: its offset, and what was known just before it."""
+
+    offset: int
+    before: Moment
+
+
 class KeptEvent(NamedTuple):
     """An accepted event of an open part: its raw bytes, and what ordering and closing need.
 

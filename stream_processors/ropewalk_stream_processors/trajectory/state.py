@@ -3,6 +3,7 @@
 from collections import Counter
 
 from ropewalk_schemas.limits import Limits, Settings
+from ropewalk_stream_processors.trajectory.holding import Holding
 from ropewalk_stream_processors.trajectory.life import NEVER, Life
 from ropewalk_stream_processors.trajectory.outputs import Outputs, Place, Refusal
 from ropewalk_stream_processors.trajectory.records import InputRecord, Moment, Output
@@ -20,6 +21,7 @@ class PartitionState:
         carried_skip: What of `skip` the next progress record must still say.
         over: Lives that ended since they were last needed, for the next progress record.
         poison: Offsets of records to refuse unseen.
+        unnamed: Chunks that no account needs any more whose N is at least the number beside.
         counts: What became of every record so far.
     """
 
@@ -38,7 +40,9 @@ class PartitionState:
         self.counts: Counter[str] = Counter()
         self.outputs: list[Output] = []
         self._moment: Moment | None = None
+        self.unnamed: list[tuple[int, bytes]] = []
         self._timers = Timers()
+        self._holding = Holding()
         self._write = Outputs(place)
         self._at = 0
 
@@ -87,6 +91,7 @@ class PartitionState:
         """Put a life back that a progress record tells of."""
         self.lives[life.trajectory_id] = life
         self._timers.arm(life)
+        self._holding.add(life)
 
     @property
     def open_events(self) -> int:

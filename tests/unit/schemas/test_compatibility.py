@@ -99,3 +99,17 @@ def test_a_missing_git_is_said_plainly(
 def test_an_empty_folder_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compatibility.main([str(tmp_path)]) == 2
     assert "holds no" in capsys.readouterr().err
+
+
+def test_one_more_topic_breaks_nothing_one_less_or_another_does() -> None:
+    old, new = export.schemas(), export.schemas()
+    table = new["topics"]
+    table["properties"]["more"] = table["properties"]["chunks"]
+    table["required"].append("more")
+    assert compatibility.compare(old, new) == []
+    assert compatibility.compare(new, old) == [
+        "topics: $: field 'more' was removed",
+    ]
+    table["properties"]["chunks"]["properties"]["cleanup"]["const"] = "delete"
+    (told,) = compatibility.compare(old, new)
+    assert told.startswith("topics: $.chunks.cleanup")

@@ -22,6 +22,7 @@ from tests.support.events import (
     event_record,
     tick_record,
 )
+from tests.support.spill_mutants import SPILL_MUTANTS
 
 from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.limits import Limits, Settings
@@ -35,13 +36,16 @@ CASES = int(os.environ.get("ROPEWALK_CASES", "800"))
 SEED = int(os.environ.get("ROPEWALK_SEED", "0"))
 
 MET_AT_LEAST_ONCE = (
-    "accounts", "closed by bytes", "closed by duration", "closed by ended", "closed by gaps",
-    "closed by idle", "closed by window", "crashes", "delta", "delta on a base kept over a cut",
-    "delta without its base", "duplicates", "empty last part", "kept for nothing", "later part",
+    "accounts", "bases in chunks", "chunks", "chunks with rewards", "closed by bytes",
+    "closed by duration", "closed by ended", "closed by gaps", "closed by idle", "closed by window",
+    "crashes", "deleted", "delta", "delta on a base kept over a cut", "delta without its base",
+    "duplicates", "empty last part", "kept for nothing", "later part", "orphans",
     "part with rewards", "poisoned", "received", "refused empty", "refused headless",
     "refused in_the_future", "refused invalid", "refused invalid_utf8", "refused key_mismatch",
     "refused no_key", "refused poison", "refused seq_conflict", "refused wrong_partition",
-    "restored with headers", "restored with kept bases", "restored with lives to skip", "zombies",
+    "restored with chunks", "restored with headers", "restored with kept bases",
+    "restored with lives to skip", "reward holds", "several chunks", "spilled headless",
+    "stale accounts whose chunks are gone", "zombies",
 )  # fmt: skip
 
 
@@ -101,6 +105,23 @@ FOUND_AT = {
     "nobody hands over": 7,
     "writers without a count are not waited for": 2,
 }
+SPILL_FOUND_AT = {
+    "an account is written before its chunks are flushed": 6,
+    "chunks are deleted before the account without them": 2,
+    "chunks are deleted without a floor": 150,
+    "chunks are deleted that an account of this N still names": 2,
+    "a chunk's header forgets ended": 15,
+    "a chunk's header forgets status": 15,
+    "a chunk's header forgets termination": 15,
+    "a chunk's header forgets error": 29,
+    "a chunk's header forgets handed_to": 6,
+    "a chunk's header forgets gaps_at": 10,
+    "a chunk's header forgets project": 10,
+    "chunks of kept bases go at a cut": 4,
+    "a replay joins rewards that chunks hold": 53,
+    "a replay takes events that chunks hold": 21,
+    "when is spilled depends on the process": 4,
+}
 TRIES = 3000
 
 
@@ -144,7 +165,13 @@ def test_the_laws_fail_when(rule: str) -> None:
 
 
 def _fails(seed: int, rules: Rules, log: Log | None) -> bool:
-    return failure_of(seed, rules=rules, log=log) is not None
+    return failure_of(seed, rules=rules, log=log, spills=False) is not None
+
+
+@pytest.mark.parametrize("rule", SPILL_MUTANTS)
+def test_the_laws_fail_when_spilling(rule: str) -> None:
+    tries = chain([SPILL_FOUND_AT.get(rule, 0)], range(TRIES))
+    assert any(failure_of(seed, rules=SPILL_MUTANTS[rule]) is not None for seed in tries)
 
 
 def test_the_directed_logs_are_sound_themselves() -> None:
