@@ -107,6 +107,7 @@ class Partitions:
         return LogReader(self._settings.bootstrap_servers, self._settings.kafka_security)
 
     def _restore(self, reader: LogReader, partition: int) -> Owned:
+        begun = self._clock()
         known, chunks, unnamed = find(reader, partition)
         n_chunks = len(chunks)
         poison = self._decide_poison(partition, known)
@@ -121,8 +122,15 @@ class Partitions:
         engine.unnamed += unnamed
         low, high = reader.bounds(AGENT_EVENTS.name, partition)
         check_reach(partition, low, engine.next_offset)
-        fields = {"partition": partition, "from": engine.next_offset, "replay_to": engine.target}
-        log.info("partition restored", extra={"fields": fields | {"end": high, "chunks": n_chunks}})
+        fields = {
+            "partition": partition,
+            "from": engine.next_offset,
+            "replay_to": engine.target,
+            "end": high,
+            "chunks": n_chunks,
+            "after_s": round(self._clock() - begun, 1),
+        }
+        log.info("partition restored", extra={"fields": fields})
         return Owned(engine, known, high, self._clock(), floors=set(known.floors))
 
     def _decide_poison(self, partition: int, known: Known) -> frozenset[int]:

@@ -24,6 +24,7 @@ from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.partitioning import partition_of
 from ropewalk_schemas.topics import (
     AGENT_EVENTS,
+    CHUNKS,
     OUTCOMES,
     PROGRESS,
     QUARANTINE,
@@ -155,7 +156,7 @@ def with_spec(spec: TopicSpec, **changes: Any) -> list[TopicSpec]:
     return [replace(spec, **changes) if spec is each else each for each in TOPICS]
 
 
-@pytest.mark.parametrize("missing", [AGENT_EVENTS, PROGRESS, QUARANTINE])
+@pytest.mark.parametrize("missing", [AGENT_EVENTS, CHUNKS, PROGRESS, QUARANTINE])
 def test_a_missing_topic_is_named(topics: MakeTopics, missing: TopicSpec) -> None:
     pipeline = topics([spec for spec in TOPICS if spec is not missing])
     one_line(pipeline.ropewalk("worker"), 2, repr(missing.name), "ropewalk topics apply")

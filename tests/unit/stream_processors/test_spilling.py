@@ -134,6 +134,22 @@ def test_a_spilled_life_is_restored_with_its_rewards_and_closes_as_it_would_have
     assert engine.unnamed == again.unnamed == [(7, key) for key in chunks]
 
 
+def test_a_replay_does_not_join_a_reward_again() -> None:
+    log = [
+        event_record(a_start(), 1, T0_MS),
+        event_record(a_start(t="other"), 2, T0_MS + 40),
+        event_record(a_reward("r1", "t-1"), 3, T0_MS + 45),
+        *ticks(4, 110),
+    ]
+    engine = an_engine()
+    chunks = spilled(feed(engine, log))
+    taken = capture(engine, worker="w")
+    assert (taken.replay_offset, list(chunks)) == (2, [b"1/4/t-1"])
+    again = restored(taken, chunks)
+    feed(again, log[1:])
+    assert [entry.reward_id for entry in again.lives["t-1"].rewards] == ["r1"]
+
+
 def test_restoring_lets_each_chunk_go() -> None:
     engine = an_engine()
     chunks = spilled(feed(engine, [event_record(a_start(), 1, T0_MS), *ticks(2, 50, 100)]))
