@@ -12,7 +12,7 @@ from operator import attrgetter
 from ropewalk_schemas.chunks import ChunkRecord, Span, chunk_key, encode_chunk
 from ropewalk_schemas.published import encode_published
 from ropewalk_schemas.topics import CHUNKS
-from ropewalk_stream_processors.trajectory.life import Life
+from ropewalk_stream_processors.trajectory.life import NEVER, Life
 from ropewalk_stream_processors.trajectory.records import Output
 from ropewalk_stream_processors.trajectory.state import PartitionState
 
@@ -38,9 +38,8 @@ class Spilling(PartitionState):
             self._spill(life, offset)
 
     def _spill(self, life: Life, to: int) -> None:
-        records = records_of(life)
-        kept, begin = self._split_off(life, records)
-        pieces = _pieces(records[begin:], self.chunk_bytes)
+        kept, begin = self._split_off(life)
+        pieces = _pieces(records_of(life, begin), self.chunk_bytes)
         self._unname(life, life.chunks[len(kept) :])
         life.chunks = [*kept, *((piece[0].offset, to) for piece in pieces)]
         life.n_spilled, life.held_reward = len(life.events), None
@@ -51,21 +50,21 @@ class Spilling(PartitionState):
             value = encode_chunk(piece, header if piece is pieces[-1] else b"")
             self.outputs.append(Output(CHUNKS.name, key, value, ()))
 
-    def _split_off(self, life: Life, records: Sequence[ChunkRecord]) -> tuple[list[Span], int]:
-        """The chunks that stay, and the index of the first record to write.
+    def _split_off(self, life: Life) -> tuple[list[Span], int]:
+        """The chunks that stay, and the offset from which records are written.
 
         Chunks that are not much larger than what comes after them are written again with it: so a
         life has few chunks, and no record is written often.
         """
-        kept, begin = list(life.chunks), bisect_left(records, life.spilled_to, key=_OFFSET)
-        n_bytes = sum(map(_size, records[begin:]))
+        kept, begin = list(life.chunks), life.spilled_to
+        n_bytes = _bytes_of(life, begin, NEVER)
         while kept:
-            at = bisect_left(records, kept[-1][0], key=_OFFSET)
-            n_held = sum(map(_size, records[at:begin]))
+            first = kept[-1][0]
+            n_held = _bytes_of(life, first, begin)
             if n_held > max(2 * n_bytes, self.small_bytes) or n_held >= self.chunk_bytes // 2:
                 break
             kept.pop()
-            begin, n_bytes = at, n_bytes + n_held
+            begin, n_bytes = first, n_bytes + n_held
         return kept, begin
 
     def _release(self, life: Life, *, needed: Collection[int]) -> None:
@@ -81,17 +80,27 @@ class Spilling(PartitionState):
         self.unnamed += [(self._at + 1, chunk_key(life.trajectory_id, c)) for c in chunks]
 
 
-def records_of(life: Life) -> list[ChunkRecord]:
-    """Everything of a life that a restart needs, in log order."""
+def records_of(life: Life, begin: int) -> list[ChunkRecord]:
+    """Everything of a life from an offset on that a restart needs, in log order."""
+    bases = [kept for kept in life.bases.values() if kept.offset >= begin]
+    events = life.events[bisect_left(life.events, begin, key=_OFFSET) :]
     kept = [
         ChunkRecord(k.offset, k.timestamp_ms, k.before.clock_ms, False, tuple(k.headers), k.value)
-        for k in (*life.bases.values(), *life.events)
+        for k in (*bases, *events)
     ]
     rewards = [
         ChunkRecord(entry.source_offset, 0, 0, True, (), encode_published(entry))
         for entry in life.rewards
+        if entry.source_offset >= begin
     ]
     return sorted((*kept, *rewards), key=_OFFSET)
+
+
+def _bytes_of(life: Life, first: int, end: int) -> int:
+    """Bytes of the events and bases between two offsets; enough to choose chunks by."""
+    at, to = (bisect_left(life.events, offset, key=_OFFSET) for offset in (first, end))
+    bases = (len(kept.value) for kept in life.bases.values() if first <= kept.offset < end)
+    return sum(len(kept.value) for kept in life.events[at:to]) + sum(bases)
 
 
 def _pieces(records: Sequence[ChunkRecord], most_bytes: int) -> list[list[ChunkRecord]]:
