@@ -12,6 +12,7 @@ from ropewalk_sinks.parquet_batch import RECORD_ERRORS, Batch, checked, groups_o
 from ropewalk_sinks.parquet_files import Files, explained
 from ropewalk_sinks.parquet_index import StoredRows, data_files_by_source
 from ropewalk_sinks.parquet_layout import DATASETS, DataPlace, Layout, data_name
+from ropewalk_sinks.parquet_lock import RootLock
 from ropewalk_sinks.parquet_partition import OwnedPartition
 from ropewalk_sinks.sink import Refuse, SourceRecord, TopicPartition
 
@@ -51,6 +52,8 @@ class ParquetSink:
         self._files = files or Files()
         self._new_owner = new_owner
         self._layout = Layout(settings.parquet_path)
+        self._lock = RootLock(self._layout, self._files)
+        self._changes = 0
         self._policy = FlushPolicy(
             max_records=settings.parquet_file_rows,
             max_bytes=settings.parquet_file_bytes,
@@ -71,12 +74,13 @@ class ParquetSink:
         """
         claimed = list(partitions)
         self.release(claimed)
-        for at in claimed:
-            self._owned[at] = OwnedPartition(self._layout, self._files, at, owner=self._new_owner())
-            self._buffers[at] = []
-        files = data_files_by_source(self._layout)
-        for at in claimed:
-            self._stored[at] = StoredRows(files.get(at, {}))
+        with self._lock.shared() as changes:
+            self._follow(changes)
+            for at in claimed:
+                owner = self._new_owner()
+                self._owned[at] = OwnedPartition(self._layout, self._files, at, owner=owner)
+                self._buffers[at] = []
+            self._look(claimed)
         return {at: self._owned[at].next_offset for at in claimed}
 
     def release(self, partitions: Iterable[TopicPartition]) -> None:
@@ -115,10 +119,23 @@ class ParquetSink:
             StorageError: If the disk refuses; what was not committed will come again.
         """
         buffered = {at: records for at, records in self._buffers.items() if records}
-        for at, records in buffered.items():
-            self._flush_partition(at, records, refuse)
-            self._forget(at)
+        with self._lock.shared() as changes:
+            self._follow(changes)
+            for at, records in buffered.items():
+                self._flush_partition(at, records, refuse)
+                self._forget(at)
         return {at: self._owned[at].next_offset for at in buffered}
+
+    def _follow(self, changes: int) -> None:
+        """Look anew at what is stored when somebody rewrote it since the last look."""
+        if changes != self._changes:
+            self._look(list(self._owned))
+            self._changes = changes
+
+    def _look(self, partitions: Sequence[TopicPartition]) -> None:
+        files = data_files_by_source(self._layout)
+        for at in partitions:
+            self._stored[at] = StoredRows(files.get(at, {}))
 
     def _flush_partition(
         self, at: TopicPartition, records: Sequence[SourceRecord], refuse: Refuse
@@ -127,7 +144,7 @@ class ParquetSink:
             batch = self._batch(at, records, each_checked=False)
         except RECORD_ERRORS:
             # Rare and slow: what is stored is read anew, as the failed batch counts as stored.
-            self._stored[at] = StoredRows(data_files_by_source(self._layout).get(at, {}))
+            self._look([at])
             batch = self._batch(at, records, each_checked=True)
         if batch.refused:
             refuse(batch.refused)

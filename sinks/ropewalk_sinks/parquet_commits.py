@@ -79,6 +79,20 @@ def check_chain(commits: Sequence[Commit], files: Sequence[Path]) -> None:
             raise StorageError(message)
 
 
+def committed_files(layout: Layout) -> dict[str, CommittedFile]:
+    """Every file that a commit names, by its path below the root.
+
+    Raises:
+        StorageError: If a commit file cannot be read.
+    """
+    return {
+        file.path: file
+        for at in committed_partitions(layout)
+        for path in commit_files(layout, at)
+        for file in read_commit(path).files
+    }
+
+
 def committed_partitions(layout: Layout) -> Iterator[TopicPartition]:
     """Every partition that has a folder of commits, sorted."""
     for folder in sorted(layout.all_commits.glob("*/*")):

@@ -70,6 +70,11 @@ class Files:
             os.close(descriptor)
         reach("parquet.sync.after")
 
+    def sync_file(self, path: Path) -> None:
+        """Make the content of a file durable; its name is not yet (`sync`)."""
+        with path.open("rb") as written:
+            os.fsync(written.fileno())
+
     def make_folder(self, folder: Path) -> None:
         """Make a folder and those above it; all durable."""
         if folder.is_dir():

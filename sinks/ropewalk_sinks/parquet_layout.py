@@ -4,6 +4,7 @@
     rewards/recorded_date=.../  quarantine/recorded_date=.../  progress/recorded_date=.../
     _ropewalk/commits/<topic>/<partition>/<from offset>.json
     _ropewalk/staging/<topic>/<partition>/<owner>/
+    _ropewalk/lock/  _ropewalk/rewriting/  _ropewalk/rewritten/<dataset>.json
 
 Readers see the datasets only; `_ropewalk` is outside every dataset root. Pure.
 """
@@ -41,6 +42,20 @@ class Layout:
     def all_staging(self) -> Path:
         """The folder of every partition's unfinished files."""
         return self.root / "_ropewalk" / "staging"
+
+    @property
+    def locks(self) -> Path:
+        """The folder of what processes lock."""
+        return self.root / "_ropewalk" / "lock"
+
+    @property
+    def rewriting(self) -> Path:
+        """The folder of files that are to take the place of others."""
+        return self.root / "_ropewalk" / "rewriting"
+
+    def rewritten(self, dataset: str) -> Path:
+        """The record of which files of a dataset are not what their commits say."""
+        return self.root / "_ropewalk" / "rewritten" / f"{dataset}.json"
 
     def commits(self, at: TopicPartition) -> Path:
         """The folder of one partition's commits."""
