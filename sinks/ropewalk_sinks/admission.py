@@ -1,4 +1,4 @@
-"""Whether what comes in is new, already held, or in conflict with what is held. Pure.
+"""Whether what comes in is new, already held, in conflict with what is held, or erased. Pure.
 
 Both sinks ask here, so that they take the same decisions and hold the same rows. A final part is
 never replaced: a life sent again whole, perhaps cut differently, is a conflict from the first part
@@ -11,8 +11,10 @@ from typing import Literal, NamedTuple, Protocol
 
 from ropewalk_schemas.encoding import canonical_json, parse_json
 from ropewalk_schemas.published import raw_json
+from ropewalk_schemas.quarantine import Quarantined
 from ropewalk_schemas.trajectory import LedgerEntry
 from ropewalk_schemas.windows import to_micros
+from ropewalk_sinks.erasure import Erasures, named_by
 
 # Where and when the log took an entry is not what it says: the same reward sent again differs here.
 _NOT_CONTENT = frozenset(
@@ -34,6 +36,10 @@ class IncomingPart(Protocol):
     @property
     def trajectory_id(self) -> str: ...  # noqa: D102
     @property
+    def agent_id(self) -> str: ...  # noqa: D102
+    @property
+    def project(self) -> str: ...  # noqa: D102
+    @property
     def part(self) -> int: ...  # noqa: D102
     @property
     def last(self) -> bool: ...  # noqa: D102
@@ -49,7 +55,7 @@ class Conflict(NamedTuple):
     detail: str
 
 
-Verdict = Literal["new", "duplicate"] | Conflict
+Verdict = Literal["new", "duplicate", "erased"] | Conflict
 
 
 def admit(held: Mapping[int, HeldPart], part: IncomingPart) -> Verdict:
@@ -122,16 +128,23 @@ class Admission:
     Args:
         parts: What is stored of the batch's trajectories, by trajectory_id and part.
         entries: The `entry_hash` stored under the batch's reward_ids.
+        erasures: Who is erased; what is found out goes in there too.
     """
 
     def __init__(
-        self, parts: Mapping[str, Mapping[int, HeldPart]], entries: Mapping[str, str]
+        self,
+        parts: Mapping[str, Mapping[int, HeldPart]],
+        entries: Mapping[str, str],
+        erasures: Erasures | None = None,
     ) -> None:
+        self._erasures = erasures or Erasures()
         self._parts = {trajectory_id: dict(held) for trajectory_id, held in parts.items()}
         self._entries = dict(entries)
 
     def part(self, part: IncomingPart) -> Verdict:
         """Decide on a part, and hold it if it is new."""
+        if self._erasures.has_part(part.trajectory_id, part.agent_id, part.project):
+            return "erased"
         held = self._parts.setdefault(part.trajectory_id, {})
         verdict = admit(held, part)
         if verdict == "new":
@@ -140,8 +153,14 @@ class Admission:
 
     def entry(self, entry: LedgerEntry) -> Verdict:
         """Decide on a ledger entry, and hold it if it is new."""
+        if self._erasures.has_trajectory(entry.trajectory_id):
+            return "erased"
         incoming = entry_hash(entry)
         verdict = admit_entry(self._entries.get(entry.reward_id), incoming, entry.reward_id)
         if verdict == "new":
             self._entries[entry.reward_id] = incoming
         return verdict
+
+    def is_erased(self, refused: Quarantined) -> bool:
+        """Whether a refused record is of somebody who was erased."""
+        return self._erasures.has_refused(named_by(refused))

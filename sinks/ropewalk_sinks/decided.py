@@ -34,6 +34,7 @@ class Decided:
     refused: list[Quarantined] = field(default_factory=list)
     duplicates: int = 0
     conflicts: int = 0
+    erased: int = 0
 
 
 def decide(batch: Iterable[Incoming], admission: Admission, *, sink: str) -> Decided:
@@ -57,6 +58,9 @@ def _decide_one(incoming: Incoming, admission: Admission, decided: Decided, sink
     elif isinstance(content, Refusal):
         decided.refused.append(account_of(record, content, stage=f"sink {sink}", by=sink))
     elif isinstance(content, Quarantined):
+        if admission.is_erased(content):
+            decided.erased += 1
+            return
         decided.quarantined.append(Recorded(content, record.timestamp_ms))
     elif isinstance(content, Progress):
         decided.accounts.append(Recorded(content, record.timestamp_ms))
@@ -82,3 +86,5 @@ def _admit(incoming: Incoming, admission: Admission, decided: Decided, sink: str
         decided.refused.append(account_of(record, refusal, stage=f"sink {sink}", by=sink))
     elif verdict == "duplicate":
         decided.duplicates += 1
+    elif verdict == "erased":
+        decided.erased += 1

@@ -6,9 +6,11 @@ from uuid import uuid4
 
 from ropewalk_sinks.batching import FlushPolicy
 from ropewalk_sinks.config import ParquetSettings
+from ropewalk_sinks.erasure import Erasures
 from ropewalk_sinks.errors import StorageError
 from ropewalk_sinks.incoming import read_record
 from ropewalk_sinks.parquet_batch import RECORD_ERRORS, Batch, checked, groups_of
+from ropewalk_sinks.parquet_erasures import all_erasures, record_found
 from ropewalk_sinks.parquet_files import Files, explained
 from ropewalk_sinks.parquet_index import StoredRows, data_files_by_source
 from ropewalk_sinks.parquet_layout import DATASETS, DataPlace, Layout, data_name
@@ -53,7 +55,8 @@ class ParquetSink:
         self._new_owner = new_owner
         self._layout = Layout(settings.parquet_path)
         self._lock = RootLock(self._layout, self._files)
-        self._changes = 0
+        self._changes = -1
+        self._erasures = Erasures()
         self._policy = FlushPolicy(
             max_records=settings.parquet_file_rows,
             max_bytes=settings.parquet_file_bytes,
@@ -127,15 +130,16 @@ class ParquetSink:
         return {at: self._owned[at].next_offset for at in buffered}
 
     def _follow(self, changes: int) -> None:
-        """Look anew at what is stored when somebody rewrote it since the last look."""
+        """Look anew at what is stored and erased when somebody changed it since the last look."""
         if changes != self._changes:
+            self._erasures = all_erasures(self._layout.root)
             self._look(list(self._owned))
             self._changes = changes
 
     def _look(self, partitions: Sequence[TopicPartition]) -> None:
         files = data_files_by_source(self._layout)
         for at in partitions:
-            self._stored[at] = StoredRows(files.get(at, {}))
+            self._stored[at] = StoredRows(files.get(at, {}), self._erasures)
 
     def _flush_partition(
         self, at: TopicPartition, records: Sequence[SourceRecord], refuse: Refuse
@@ -160,6 +164,9 @@ class ParquetSink:
             owned.stage(DataPlace(dataset, day, name), data, n_rows=n_rows)
             for dataset, day, data, n_rows in batch.files(origin)
         ]
+        # Before the commit: after it, the records by which they were found do not come again.
+        found = self._erasures.take_found()
+        record_found(self._layout, self._files, name.removesuffix(".parquet"), found)
         owned.commit(last + 1, staged)
         self.counts.update(batch.counts)
 

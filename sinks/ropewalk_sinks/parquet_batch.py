@@ -57,6 +57,7 @@ class Batch:
         self.counts["refused"] += len(decided.refused)
         self.counts["conflicts"] += decided.conflicts
         self.counts["duplicates"] += decided.duplicates
+        self.counts["erased"] += decided.erased
 
     def files(self, origin: dict[str, str]) -> Iterator[tuple[str, date, memoryview, int]]:
         """Dataset, day, bytes and rows of each file; one whole file in memory at a time.

@@ -11,6 +11,7 @@ from typing import Any
 from ropewalk_schemas.progress import Progress
 from ropewalk_schemas.quarantine import Quarantined
 from ropewalk_sinks.admission import Admission, HeldPart
+from ropewalk_sinks.erasure import Erasures
 from ropewalk_sinks.parquet_layout import DATASETS, Layout, source_of
 from ropewalk_sinks.parquet_reads import rows
 from ropewalk_sinks.sink import TopicPartition
@@ -21,20 +22,25 @@ DataFiles = Mapping[TopicPartition, Mapping[str, Sequence[Path]]]
 class StoredRows:
     """The identities stored from one partition.
 
+    Args:
+        files: The partition's data files, by dataset.
+        erasures: Who is erased.
+
     Attributes:
         admission: Decides on parts and ledger entries, and counts what is new as stored.
     """
 
-    def __init__(self, files: Mapping[str, Sequence[Path]]) -> None:
+    def __init__(
+        self, files: Mapping[str, Sequence[Path]], erasures: Erasures | None = None
+    ) -> None:
         parts: dict[str, dict[int, HeldPart]] = defaultdict(dict)
         columns = ("trajectory_id", "part", "content_hash", "last")
         for trajectory_id, part, content_hash, last in rows(
             files.get("trajectories", ()), "trajectories", columns
         ):
             parts[trajectory_id][part] = HeldPart(content_hash, last)
-        self.admission = Admission(
-            parts, dict(rows(files.get("rewards", ()), "rewards", ("reward_id", "entry_hash")))
-        )
+        entries = rows(files.get("rewards", ()), "rewards", ("reward_id", "entry_hash"))
+        self.admission = Admission(parts, dict(entries), erasures)
         self._refused: set[Any] = set(
             rows(files.get("quarantine", ()), "quarantine", ("topic", "partition", "offset"))
         )

@@ -5,6 +5,7 @@
     _ropewalk/commits/<topic>/<partition>/<from offset>.json
     _ropewalk/staging/<topic>/<partition>/<owner>/
     _ropewalk/lock/  _ropewalk/rewriting/  _ropewalk/rewritten/<dataset>.json
+    _ropewalk/erasures/<erasure>.json  _ropewalk/erasures/found/
 
 Readers see the datasets only; `_ropewalk` is outside every dataset root. Pure.
 """
@@ -56,6 +57,11 @@ class Layout:
     def rewritten(self, dataset: str) -> Path:
         """The record of which files of a dataset are not what their commits say."""
         return self.root / "_ropewalk" / "rewritten" / f"{dataset}.json"
+
+    @property
+    def erasures(self) -> Path:
+        """The folder of tombstones."""
+        return self.root / "_ropewalk" / "erasures"
 
     def commits(self, at: TopicPartition) -> Path:
         """The folder of one partition's commits."""

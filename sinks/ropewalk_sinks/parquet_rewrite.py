@@ -1,6 +1,6 @@
 """Copies of data files without some of their rows."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,16 @@ def of_trajectories(trajectory_ids: Collection[str]) -> Doomed:
     """The rows of these trajectories, in any dataset whose rows have a trajectory_id."""
     ids = pa.array(sorted(trajectory_ids), pa.string())
     return lambda table: pc.is_in(table["trajectory_id"], value_set=ids)
+
+
+def where(columns: Sequence[str], takes: Callable[[tuple[Any, ...]], bool]) -> Doomed:
+    """The rows whose values in some columns are taken."""
+
+    def doomed(table: Any) -> Any:
+        values = zip(*(table[name].to_pylist() for name in columns), strict=True)
+        return pa.chunked_array([pa.array([takes(row) for row in values], pa.bool_())])
+
+    return doomed
 
 
 def copy_without(

@@ -159,6 +159,7 @@ class PostgresSink:
         self.counts["duplicates"] += decided.duplicates
         self.counts["conflicts"] += decided.conflicts
         self.counts["refused"] += len(decided.refused)
+        self.counts["erased"] += decided.erased
 
 
 def _ready_connection(dsn: str) -> Connection:

@@ -11,9 +11,11 @@ from ropewalk_schemas.failpoints import reach
 from ropewalk_schemas.trajectory import Trajectory
 from ropewalk_sinks.admission import Admission, HeldPart
 from ropewalk_sinks.decided import Decided, decide
+from ropewalk_sinks.erasure import Erasures
 from ropewalk_sinks.errors import FencedError
 from ropewalk_sinks.incoming import Incoming, is_entry, is_part
 from ropewalk_sinks.postgres_connection import Connection
+from ropewalk_sinks.postgres_erasures import erasures_among, record_found
 from ropewalk_sinks.postgres_rows import Row, dependent_rows, guarded_rows, months
 from ropewalk_sinks.postgres_tables import GUARDED, PARTS, REWARDS, Table
 from ropewalk_sinks.sink import Refuse, TopicPartition
@@ -63,7 +65,9 @@ class BatchWriter:
         """
         with self._connection.transaction():
             self._move_offsets(next_offsets(batch), claimed)
-            decided = decide(batch, self._admission(batch), sink=self._sink)
+            erasures = erasures_among(self._connection, batch)
+            decided = decide(batch, self._admission(batch, erasures), sink=self._sink)
+            record_found(self._connection, erasures.take_found())
             self._create_months(decided.parts)
             for table, rows in guarded_rows(decided).items():
                 self._insert_guarded(table, rows)
@@ -94,7 +98,7 @@ class BatchWriter:
                 )
                 raise FencedError(message)
 
-    def _admission(self, batch: Sequence[Incoming]) -> Admission:
+    def _admission(self, batch: Sequence[Incoming], erasures: Erasures) -> Admission:
         """What is stored of the batch's trajectories and ledger entries."""
         ids = list({content.trajectory_id for _, content in batch if is_part(content)})
         reward_ids = list({content.reward_id for _, content in batch if is_entry(content)})
@@ -107,7 +111,7 @@ class BatchWriter:
         if reward_ids:
             found = self._connection.execute(query("held_entries"), {"ids": reward_ids})
             entries = dict(found.fetchall())
-        return Admission(parts, entries)
+        return Admission(parts, entries, erasures)
 
     def _create_months(self, parts: Sequence[Trajectory]) -> None:
         unknown = [month for month in months(parts) if month not in self._known_months]

@@ -55,7 +55,9 @@ def rescore(
             rows = _scores(connection, spec, ids)
             # As text: the driver would name the type of each number.
             values = {"rows": to_json(rows).decode()}
-            stored = connection.execute(query("store_scores"), values).fetchall()
+            with connection.transaction():
+                connection.execute(query("lock_erasures"))
+                stored = connection.execute(query("store_scores"), values).fetchall()
             done.trajectories += len(ids)
             done.parts += len(rows)
             done.new += sum(is_new for (is_new,) in stored)

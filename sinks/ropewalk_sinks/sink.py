@@ -37,7 +37,7 @@ class Sink(Protocol):
 
     name: str
     counts: Counter[str]
-    """What became of stored records so far: `rows`, `duplicates`, `conflicts`, `refused`."""
+    """What became of records so far: `rows`, `duplicates`, `conflicts`, `refused`, `erased`."""
 
     def claim(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Take these partitions over and say from which offset each goes on (0 if never seen).

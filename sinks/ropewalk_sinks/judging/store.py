@@ -63,7 +63,10 @@ class JudgmentStore:
         return Task(key, group, "\n".join(goals) or None, shown)
 
     def record(self, task: Task, verdict: Verdict, *, at: datetime, cost_usd: float) -> bool:
-        """Store a judgment whole, unless there is one: the first stays. Gives whether it was."""
+        """Store a judgment whole; gives whether it was.
+
+        It is not when there is one, as the first stays, or when a member was erased meanwhile.
+        """
         group = task.group
         values = {
             "judgment_id": task.judgment_id,
@@ -80,8 +83,10 @@ class JudgmentStore:
             "cost_usd": cost_usd,
             **verdict.usage._asdict(),
         }
+        ids = [member.trajectory_id for member in group.members]
         with in_our_words(self._dsn), self._connection.transaction():
-            stored = self._rows("record_judgment", **values)
+            self._connection.execute(query("lock_erasures"))
+            stored = self._rows("record_judgment", **values, member_ids=ids)
             if stored and verdict.scores:
                 scores = _columns(task, verdict) | {"serial": stored[0][0]}
                 self._connection.execute(query("record_judgment_scores"), values | scores)
@@ -105,7 +110,7 @@ class JudgmentStore:
         """Let refused groups be asked about again; gives how many."""
         values = {"rubric": self._rubric.version, "model": self._model}
         with in_our_words(self._dsn):
-            return self._connection.execute(query("forget_refused_judgments"), values).rowcount
+            return int(self._rows("forget_refused_judgments", **values)[0][0])
 
     def _rows(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
         with in_our_words(self._dsn):

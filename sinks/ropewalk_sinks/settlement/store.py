@@ -56,7 +56,8 @@ class SettlementStore:
             "versions": [n_versions for _, n_versions in done],
             "rules": rules,
         }
-        with in_our_words(self._dsn):
+        with in_our_words(self._dsn), self._connection.transaction():
+            self._connection.execute(query("lock_erasures"))
             self._connection.execute(query("mark_settled"), values)
 
     def close(self) -> None:

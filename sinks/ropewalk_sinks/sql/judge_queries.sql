@@ -45,12 +45,14 @@ WHERE p.trajectory_id = ANY (%(ids)s) AND p.part = 0
 ORDER BY s.trajectory_id, s.idx
 
 -- record_judgment --
+-- An answer about somebody who was erased while it was on its way is not kept.
 INSERT INTO judgments (judgment_id, project, group_name, members, rubric_name, rubric, model,
                        accepted, detail, raw, requests, input_tokens, output_tokens, cost_usd,
                        judged_at)
-VALUES (%(judgment_id)s, %(project)s, %(group_name)s, %(members)s::jsonb, %(rubric_name)s,
-        %(rubric)s, %(model)s, %(accepted)s, %(detail)s, %(raw)s, %(requests)s, %(input_tokens)s,
-        %(output_tokens)s, %(cost_usd)s, %(judged_at)s)
+SELECT %(judgment_id)s, %(project)s, %(group_name)s, %(members)s::jsonb, %(rubric_name)s,
+       %(rubric)s, %(model)s, %(accepted)s, %(detail)s, %(raw)s, %(requests)s, %(input_tokens)s,
+       %(output_tokens)s, %(cost_usd)s, %(judged_at)s
+WHERE NOT EXISTS (SELECT FROM erased_trajectories WHERE trajectory_id = ANY (%(member_ids)s))
 ON CONFLICT DO NOTHING
 RETURNING serial
 
@@ -83,5 +85,4 @@ UPDATE judgments SET emitted_at = now() WHERE judgment_id = ANY (%(ids)s)
 
 -- forget_refused_judgments --
 -- Refusals in the log stay; those not sent yet are sent first.
-DELETE FROM judgments
-WHERE NOT accepted AND emitted_at IS NOT NULL AND rubric = %(rubric)s AND model = %(model)s
+SELECT forget_refused_judgments(%(rubric)s, %(model)s)

@@ -16,6 +16,31 @@ SELECT trajectory_id, part, content_hash, last FROM parts WHERE trajectory_id = 
 -- held_entries --
 SELECT reward_id, content_hash FROM rewards WHERE reward_id = ANY (%(ids)s)
 
+-- lock_erasures --
+SELECT lock_erasures()
+
+-- erased_among --
+-- Which of these agents, trajectories and judgments are erased.
+SELECT 'agent', subject_id, project, erasure_id FROM erasures
+WHERE kind = 'agent' AND subject_id = ANY (%(agents)s)
+UNION ALL
+SELECT 'trajectory', trajectory_id, NULL, erasure_id FROM erased_trajectories
+WHERE trajectory_id = ANY (%(trajectories)s)
+UNION ALL
+SELECT 'judgment', judgment_id, NULL, erasure_id FROM erased_judgments
+WHERE judgment_id = ANY (%(judgments)s)
+
+-- record_found --
+INSERT INTO erased_trajectories (trajectory_id, erasure_id)
+SELECT * FROM unnest(%(trajectories)s::text[], %(erasures)s::text[]) ON CONFLICT DO NOTHING
+
+-- all_erased --
+SELECT 'agent', subject_id, project, erasure_id FROM erasures WHERE kind = 'agent'
+UNION ALL
+SELECT 'trajectory', trajectory_id, NULL, erasure_id FROM erased_trajectories
+UNION ALL
+SELECT 'judgment', judgment_id, NULL, erasure_id FROM erased_judgments
+
 -- lock_months --
 -- Two sinks that meet the same new month must not both create it.
 SELECT pg_advisory_xact_lock(hashtext('ropewalk months'))
@@ -130,7 +155,8 @@ WHERE trajectory_id = ANY (%(ids)s) AND source = 'outcome' AND metadata ? 'claim
 -- mark_settled --
 INSERT INTO settled_claims (trajectory_id, event_id, idx, n_versions, rules)
 SELECT *, %(rules)s FROM unnest(%(trajectories)s::text[], %(events)s::text[], %(idxs)s::int[],
-                                %(versions)s::int[])
+                                %(versions)s::int[]) AS settled (trajectory_id)
+WHERE NOT EXISTS (SELECT FROM erased_trajectories e WHERE e.trajectory_id = settled.trajectory_id)
 ON CONFLICT (trajectory_id, event_id, idx)
 DO UPDATE SET n_versions = excluded.n_versions, rules = excluded.rules
 
@@ -178,6 +204,7 @@ INSERT INTO scores AS held (
 SELECT given.*, now() FROM jsonb_to_recordset(%(rows)s::jsonb) AS given (
     trajectory_id text, part int, spec text, total double precision, immediate double precision,
     n_entries int, steps double precision[], returns double precision[])
+WHERE NOT EXISTS (SELECT FROM erased_trajectories e WHERE e.trajectory_id = given.trajectory_id)
 ORDER BY 1, 2
 ON CONFLICT (trajectory_id, part, spec) DO UPDATE SET
     total = excluded.total, immediate = excluded.immediate, n_entries = excluded.n_entries,

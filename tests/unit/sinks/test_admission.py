@@ -22,6 +22,8 @@ class Part(NamedTuple):
     last: bool
     content_hash: str
     previous_hash: str
+    agent_id: str = "a"
+    project: str = "p"
 
 
 HELD = {0: HeldPart("h0", last=False), 1: HeldPart("h1", last=False)}

@@ -1,0 +1,206 @@
+"""Removing a subject from the datasets below one Parquet path."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ropewalk_sinks.erasure import Erasures, Subject, named_in
+from ropewalk_sinks.errors import StorageError
+from ropewalk_sinks.parquet_commits import CommittedFile, committed_files
+from ropewalk_sinks.parquet_erasures import found_of, tombstone_of, write_tombstone
+from ropewalk_sinks.parquet_files import Files
+from ropewalk_sinks.parquet_layout import Layout
+from ropewalk_sinks.parquet_lock import RootLock
+from ropewalk_sinks.parquet_reads import rows
+from ropewalk_sinks.parquet_recovery import finish_commits
+from ropewalk_sinks.parquet_rewrite import copy_without, where
+from ropewalk_sinks.parquet_rewritten import (
+    Change,
+    Content,
+    Record,
+    digest_of,
+    make_changes,
+    read_record,
+    settled,
+)
+from ropewalk_sinks.tombstones import ErasedTrajectory, Removal, Tombstone
+
+COLUMNS = {
+    "trajectories": (
+        "trajectory_id", "part", "agent_id", "project", "content_hash", "n_events",
+    ),
+    "rewards": ("trajectory_id",),
+    "quarantine": ("topic", "key", "value", "trajectory_id"),
+}  # fmt: skip
+Told = Callable[[float], None]
+
+
+def roots(path: Path) -> list[Layout]:
+    """The Parquet path, and those of other output generations below it."""
+    others = sorted(path.glob("_ropewalk/generations/*/trajectories"))
+    return [Layout(path), *(Layout(folder.parent) for folder in others)]
+
+
+class ParquetEraser:
+    """One subject and one root; the datasets are looked through once, file by file.
+
+    Args:
+        main: The Parquet path; the commits of moved files are there.
+        layout: The root to remove from: the path itself, or a generation's.
+        files: The file system.
+        subject: Whom to remove.
+    """
+
+    def __init__(self, main: Layout, layout: Layout, files: Files, subject: Subject) -> None:
+        self.layout, self._main, self._files, self._subject = layout, main, files, subject
+        self._lock = RootLock(layout, files)
+
+    def begin(self, *, reason: str | None, at: datetime) -> None:
+        """Let no sink store anything of the subject from now on; nothing is removed yet.
+
+        All that was committed is in the datasets afterwards.
+        """
+        subject = self._subject
+        earlier = tombstone_of(self.layout, subject)
+        tombstone = earlier or Tombstone(
+            kind=subject.kind,
+            id=subject.id,
+            project=subject.project,
+            reason=reason,
+            erased_at=at,
+        )
+        with self._lock.exclusive():
+            self._files.remove_folder(self.layout.rewriting)  # what others left there unfinished
+            finish_commits(self.layout, self._files)
+            self._write(tombstone, is_finished=False)
+
+    def find(self, known: Collection[str] = (), judgments: Collection[str] = ()) -> Removal:
+        """What there is to remove.
+
+        Args:
+            known: Trajectories of the subject that other stores know.
+            judgments: Judgments whose refusals are to go.
+        """
+        erasures = self._erasures(known, judgments)
+        parts: dict[str, dict[int, str]] = defaultdict(dict)
+        events: Counter[str] = Counter()
+        for i, part, agent_id, project, content_hash, n_events in self._rows("trajectories"):
+            if erasures.has_part(i, agent_id, project):
+                parts[i][part] = content_hash
+                events[i] += n_events
+        entries: Counter[str] = Counter()
+        for (i,) in self._rows("rewards"):
+            entries[i] += erasures.has_trajectory(i)
+        n_refused = sum(erasures.has_refused(named_in(*row)) for row in self._rows("quarantine"))
+        return Removal(
+            trajectories={
+                i: ErasedTrajectory(parts=parts[i], n_events=events[i], n_entries=entries[i])
+                for i in sorted(erasures.trajectories)
+            },
+            judgments=sorted(judgments),
+            n_refused=n_refused,
+        )
+
+    def remove(self, removal: Removal, *, at: datetime, told: Told) -> None:
+        """Remove what was found and put it into the tombstone; durable when it returns.
+
+        Sinks wait only while files change places, not while they are copied.
+
+        Args:
+            removal: What `find` gave.
+            at: Now.
+            told: Is told the share of the files that is looked through.
+        """
+        tombstone = self._required()
+        # What a run that died had begun to remove and is not there any more, it removed.
+        removed = tombstone.removed.and_then(tombstone.removing.less(removal))
+        self._write(tombstone, removed=removed, removing=removal)
+        changes = list(self._changes(removal, told))
+        with self._lock.exclusive():
+            why, when = f"erased {self._subject.erasure_id}", at.isoformat()
+            make_changes(self.layout, self._files, changes, why=why, at=when)
+        self._write(tombstone, removed=removed.and_then(removal), removing=Removal())
+
+    def finish(self) -> None:
+        """Note that nothing is left to remove, in any store."""
+        self._write(self._required(), is_finished=True)
+
+    def _required(self) -> Tombstone:
+        tombstone = tombstone_of(self.layout, self._subject)
+        if tombstone is None:
+            message = f"the tombstone of {self._subject} is gone from {self.layout.erasures}"
+            raise StorageError(message)
+        return tombstone
+
+    def _write(self, tombstone: Tombstone, **changes: object) -> None:
+        write_tombstone(self.layout, self._files, tombstone.model_copy(update=changes))
+
+    def _erasures(self, known: Collection[str], judgments: Collection[str]) -> Erasures:
+        subject = self._subject
+        erasure_id = subject.erasure_id
+        ids = {*known, *found_of(self.layout, erasure_id)}
+        if subject.kind == "trajectory":
+            ids.add(subject.id)
+        agents = {(subject.id, subject.project): erasure_id} if subject.kind == "agent" else {}
+        return Erasures(agents, dict.fromkeys(ids, erasure_id), set(judgments))
+
+    def _changes(self, removal: Removal, told: Told) -> Iterator[Change]:
+        erasures = self._erasures(removal.trajectories, removal.judgments)
+        record = settled(self.layout, read_record(self.layout))
+        sources = {**committed_files(self._main), **committed_files(self.layout)}
+        todo = [(name, file) for name in COLUMNS for file in self._files_of(name)]
+        self._files.make_folder(self.layout.rewriting)
+        for number, (dataset, file) in enumerate(todo):
+            told(number / len(todo))
+            doomed = _doomed(dataset, erasures)
+            n_doomed = sum(doomed(row) for row in rows([file], dataset, COLUMNS[dataset]))
+            if n_doomed:
+                path = file.relative_to(self.layout.root).as_posix()
+                before = self._before(path, sources.get(path), record)
+                staged = self.layout.rewriting / f"{number}.parquet"
+                columns = COLUMNS[dataset]
+                now = copy_without(
+                    file, staged, self._files, where(columns, doomed), dataset=dataset
+                )
+                if before.rows - (now.rows if now else 0) != n_doomed:
+                    message = f"{file} changed while it was copied; run it again"
+                    raise StorageError(message)
+                yield Change(path, self._committed(path, sources, record), before, now, staged)
+
+    def _before(self, path: str, source: CommittedFile | None, record: Record) -> Content:
+        """What is there now; damage must not pass for a rewriting."""
+        file = self.layout.root / path
+        found = digest_of(file)
+        known = record[path].now if path in record else None
+        if known is None and source is not None:
+            known = Content(rows=source.rows, bytes=source.bytes, sha256=source.sha256)
+        if known is None or known.sha256 != found:
+            message = (
+                f"{file} is not what was committed or rewritten, so nothing can be removed from it:"
+                " look at `ropewalk verify`, and restore the file from a backup"
+            )
+            raise StorageError(message)
+        return known
+
+    @staticmethod
+    def _committed(path: str, sources: dict[str, CommittedFile], record: Record) -> str | None:
+        if path in record:
+            return record[path].committed
+        return sources[path].sha256 if path in sources else None
+
+    def _files_of(self, dataset: str) -> list[Path]:
+        return [f for f in self.layout.data_files(dataset) if f.suffix == ".parquet"]
+
+    def _rows(self, dataset: str) -> Iterator[tuple[Any, ...]]:
+        return rows(self._files_of(dataset), dataset, COLUMNS[dataset])
+
+
+def _doomed(dataset: str, erasures: Erasures) -> Callable[[tuple[Any, ...]], bool]:
+    """Whether a row with the dataset's `COLUMNS` is of the subject."""
+    if dataset == "trajectories":
+        return lambda row: erasures.has_part(row[0], row[2], row[3])
+    if dataset == "rewards":
+        return lambda row: erasures.has_trajectory(row[0])
+    return lambda row: erasures.has_refused(named_in(*row))

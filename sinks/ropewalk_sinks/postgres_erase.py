@@ -1,0 +1,216 @@
+"""Removing a subject from Postgres, in one transaction over all schemas that hold rows of ours."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, closing
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg import sql
+
+from ropewalk_sinks.erasure import Erasures, Subject, named_in
+from ropewalk_sinks.postgres_connection import Connection, connect, in_our_words, place
+from ropewalk_sinks.postgres_migrations import require_migrations
+from ropewalk_sinks.sql import query
+from ropewalk_sinks.tombstones import ErasedTrajectory, Removal, Tombstone
+
+Place = tuple[str, int, int]
+_ROWS_PER_FETCH = 1_000
+
+
+class Found(NamedTuple):
+    """What one schema holds of the subject; `refused` are places of refused records."""
+
+    removal: Removal
+    refused: list[Place]
+
+
+class PostgresEraser:
+    """One subject; a connection from construction until closed.
+
+    Args:
+        dsn: The database.
+        subject: Whom to remove.
+
+    Raises:
+        UnreachableError: If the database does not answer.
+        MigrationError: If it lacks a migration.
+    """
+
+    def __init__(self, dsn: str, subject: Subject) -> None:
+        self._dsn, self._subject = dsn, subject
+        with ExitStack() as on_failure, in_our_words(dsn):
+            self._connection = on_failure.enter_context(closing(connect(dsn)))
+            require_migrations(self._connection, place(dsn))
+            self._schemas = _schemas(self._connection)
+            on_failure.pop_all()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def find(self, known: Collection[str] = ()) -> Removal:
+        """What there is to remove, in all schemas together.
+
+        Args:
+            known: Trajectories of the subject that other stores know.
+        """
+        with in_our_words(self._dsn), self._connection.transaction():
+            return self._find_all(known)[0]
+
+    def remove(self, known: Collection[str], *, reason: str | None, at: datetime) -> Removal:
+        """Remove all of it and leave tombstones, at once; gives what was removed.
+
+        Waits for batches under way, and lets later ones see the tombstones.
+
+        Args:
+            known: Trajectories of the subject that other stores know.
+            reason: Why, for the tombstone.
+            at: Now.
+        """
+        with in_our_words(self._dsn):
+            with self._connection.transaction():
+                self._connection.execute(query("lock_for_erasing"))
+                removal, by_schema = self._find_all(known)
+                for schema, found in by_schema.items():
+                    self._use(schema)
+                    self._entomb(found.removal, removal, reason, at)
+                    self._delete(found, removal)
+            for schema in self._schemas:
+                with self._connection.transaction():
+                    self._use(schema)
+                    self._connection.execute(query("forget_samples"))
+        return removal
+
+    def finish(self, at: datetime) -> None:
+        """Note that nothing is left to remove, in any store."""
+        values = {"erasure_id": self._subject.erasure_id, "at": at}
+        with in_our_words(self._dsn), self._connection.transaction():
+            for schema in self._schemas:
+                self._use(schema)
+                self._connection.execute(query("finish_erasure"), values)
+
+    def _use(self, schema: str) -> None:
+        """Let names mean this schema's tables, until the transaction ends."""
+        statement = sql.SQL("SET LOCAL search_path = {}, pg_temp").format(sql.Identifier(schema))
+        self._connection.execute(statement)
+
+    def _find_all(self, known: Collection[str]) -> tuple[Removal, dict[str, Found]]:
+        """What all schemas hold together, and what each does.
+
+        A trajectory that one knows as the subject's is so in all, and in other stores.
+        """
+        ids: set[str] = set(known)
+        if self._subject.kind == "trajectory":
+            ids.add(self._subject.id)
+        for schema in self._schemas:
+            self._use(schema)
+            ids |= {i for (i,) in self._rows("trajectories_of_subject")}
+        total, by_schema = Removal(), {}
+        for schema in self._schemas:
+            self._use(schema)
+            by_schema[schema] = self._find(ids)
+            total = total.and_then(by_schema[schema].removal)
+        return total, by_schema
+
+    def _find(self, ids: Collection[str]) -> Found:
+        subject, names = self._subject, sorted(ids)
+        judgments = [i for (i,) in self._rows("judgments_of", ids=names)]
+        erasure_id = subject.erasure_id
+        agents = {(subject.id, subject.project): erasure_id} if subject.kind == "agent" else {}
+        erasures = Erasures(agents, dict.fromkeys(names, erasure_id), set(judgments))
+        parts: dict[str, dict[int, str]] = defaultdict(dict)
+        events: dict[str, int] = defaultdict(int)
+        for i, part, content_hash, n_events in self._rows("parts_of", ids=names):
+            parts[i][part] = content_hash
+            events[i] += n_events
+        entries = dict(self._rows("entries_of", ids=names))
+        refused = [
+            (topic, partition, offset)
+            for topic, partition, offset, *named in self._refused()
+            if erasures.has_refused(named_in(topic, *named))
+        ]
+        trajectories = {
+            i: ErasedTrajectory(parts=parts[i], n_events=events[i], n_entries=entries.get(i, 0))
+            for i in names
+        }
+        removal = Removal(
+            trajectories=trajectories, judgments=sorted(judgments), n_refused=len(refused)
+        )
+        return Found(removal, refused)
+
+    def _refused(self) -> Iterator[tuple[Any, ...]]:
+        with self._connection.cursor(name="refused") as cursor:
+            cursor.itersize = _ROWS_PER_FETCH
+            yield from cursor.execute(query("refused_to_look_at"))
+
+    def _entomb(self, own: Removal, all_of: Removal, reason: str | None, at: datetime) -> None:
+        subject = self._subject
+        values = {
+            "erasure_id": subject.erasure_id,
+            "kind": subject.kind,
+            "subject_id": subject.id,
+            "project": subject.project,
+            "reason": reason,
+            "at": at,
+            "n_refused": own.n_refused,
+            "judgments": all_of.judgments,
+        }
+        self._connection.execute(query("record_erasure"), values)
+        rows = [
+            {"trajectory_id": i, **own.trajectories.get(i, ErasedTrajectory()).model_dump()}
+            for i in all_of.trajectories
+        ]
+        self._connection.execute(
+            query("record_erased"), {"erasure_id": subject.erasure_id, "rows": json.dumps(rows)}
+        )
+        self._connection.execute(query("record_erased_judgments"), values)
+
+    def _delete(self, found: Found, all_of: Removal) -> None:
+        topics, partitions, offsets = (
+            map(list, zip(*found.refused, strict=True)) if found.refused else ([], [], [])
+        )
+        values = {
+            "ids": [*all_of.trajectories],
+            "judgments": all_of.judgments,
+            "topics": topics,
+            "partitions": partitions,
+            "offsets": offsets,
+        }
+        self._connection.execute(query("erase_rows"), values)
+
+    def _rows(self, name: str, **values: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query(name), values | self._subject._asdict()).fetchall()
+
+
+def _schemas(connection: Connection) -> list[str]:
+    """The schema of the tables we use, and those of other output generations."""
+    row = connection.execute(query("own_schema")).fetchone()
+    own = [] if row is None else [row[0]]
+    known = connection.execute(query("generations_exist")).fetchone()
+    if known is not None and known[0]:
+        own += [name for (name,) in connection.execute(query("generation_schemas"))]
+    return own
+
+
+def tombstones(dsn: str) -> list[Tombstone]:
+    """All tombstones, oldest first."""
+    with in_our_words(dsn), closing(connect(dsn)) as connection:
+        found = connection.execute(query("erased_by")).fetchall()
+        erasures = connection.execute(query("all_tombstones")).fetchall()
+    by_erasure: dict[str, dict[str, ErasedTrajectory]] = defaultdict(dict)
+    for erasure_id, trajectory_id, parts, n_events, n_entries in found:
+        by_erasure[erasure_id][trajectory_id] = ErasedTrajectory(
+            parts=parts, n_events=n_events, n_entries=n_entries
+        )
+    return [
+        Tombstone(
+            **dict(zip(("kind", "id", "project", "reason", "erased_at"), row, strict=True)),
+            is_finished=finished_at is not None,
+            removed=Removal(
+                trajectories=by_erasure[erasure_id], judgments=judgments, n_refused=n_refused
+            ),
+        )
+        for erasure_id, *row, finished_at, n_refused, judgments in erasures
+    ]
