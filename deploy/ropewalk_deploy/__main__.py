@@ -21,6 +21,7 @@ MODULES = {
     "rewards": ("rewards",),
     "scoring": ("score", "groups"),
     "quarantine": ("quarantine",),
+    "erasing": ("erase",),
     "spool": ("spool",),
     "settling": ("settle",),
     "judging": ("judge",),

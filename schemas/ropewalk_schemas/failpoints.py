@@ -36,6 +36,7 @@ POINTS = {
         "parquet.rename.after",
         "parquet.sync.after",
     ),
+    "erase": ("erase.begun", "erase.postgres.after", "erase.parquet.after"),
     "settle": ("settle.write.before", "settle.write.after", "settle.mark.after"),
     "judge": ("judge.record.before", "judge.record.after", "judge.emit.after", "judge.mark.after"),
 }

@@ -9,7 +9,13 @@ from typing import Any
 from ropewalk_sinks.erasure import Erasures, Subject, named_in
 from ropewalk_sinks.errors import StorageError
 from ropewalk_sinks.parquet_commits import CommittedFile, committed_files
-from ropewalk_sinks.parquet_erasures import found_of, tombstone_of, write_tombstone
+from ropewalk_sinks.parquet_erasures import (
+    all_erasures,
+    found_of,
+    tombstone_of,
+    tombstones,
+    write_tombstone,
+)
 from ropewalk_sinks.parquet_files import Files
 from ropewalk_sinks.parquet_layout import Layout
 from ropewalk_sinks.parquet_lock import RootLock
@@ -150,7 +156,7 @@ class ParquetEraser:
         erasures = self._erasures(removal.trajectories, removal.judgments)
         record = settled(self.layout, read_record(self.layout))
         sources = {**committed_files(self._main), **committed_files(self.layout)}
-        todo = [(name, file) for name in COLUMNS for file in self._files_of(name)]
+        todo = [(name, file) for name in COLUMNS for file in data_files(self.layout, name)]
         self._files.make_folder(self.layout.rewriting)
         for number, (dataset, file) in enumerate(todo):
             told(number / len(todo))
@@ -190,11 +196,8 @@ class ParquetEraser:
             return record[path].committed
         return sources[path].sha256 if path in sources else None
 
-    def _files_of(self, dataset: str) -> list[Path]:
-        return [f for f in self.layout.data_files(dataset) if f.suffix == ".parquet"]
-
     def _rows(self, dataset: str) -> Iterator[tuple[Any, ...]]:
-        return rows(self._files_of(dataset), dataset, COLUMNS[dataset])
+        return rows(data_files(self.layout, dataset), dataset, COLUMNS[dataset])
 
 
 def _doomed(dataset: str, erasures: Erasures) -> Callable[[tuple[Any, ...]], bool]:
@@ -204,3 +207,25 @@ def _doomed(dataset: str, erasures: Erasures) -> Callable[[tuple[Any, ...]], boo
     if dataset == "rewards":
         return lambda row: erasures.has_trajectory(row[0])
     return lambda row: erasures.has_refused(named_in(*row))
+
+
+def all_tombstones(path: Path) -> list[Tombstone]:
+    """The tombstones below a Parquet path."""
+    return tombstones(Layout(path))
+
+
+def leftovers(path: Path) -> Iterator[str]:
+    """A line about each row of an erased subject that is still stored, or stored again."""
+    erasures = all_erasures(path)
+    for layout in roots(path):
+        for dataset, columns in COLUMNS.items():
+            for file in data_files(layout, dataset):
+                doomed = _doomed(dataset, erasures)
+                n_rows = sum(doomed(row) for row in rows([file], dataset, columns))
+                if n_rows:
+                    yield f"{file}: {n_rows} rows"
+
+
+def data_files(layout: Layout, dataset: str) -> list[Path]:
+    """The Parquet files of a dataset."""
+    return [file for file in layout.data_files(dataset) if file.suffix == ".parquet"]

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from ropewalk_sinks.erasure import Erasures, Subject, named_in
 from ropewalk_sinks.postgres_connection import Connection, connect, in_our_words, place
+from ropewalk_sinks.postgres_erasures import all_erasures
 from ropewalk_sinks.postgres_migrations import require_migrations
 from ropewalk_sinks.sql import query
 from ropewalk_sinks.tombstones import ErasedTrajectory, Removal, Tombstone
@@ -74,12 +75,12 @@ class PostgresEraser:
                 self._connection.execute(query("lock_for_erasing"))
                 removal, by_schema = self._find_all(known)
                 for schema, found in by_schema.items():
-                    self._use(schema)
+                    _use(self._connection, schema)
                     self._entomb(found.removal, removal, reason, at)
                     self._delete(found, removal)
             for schema in self._schemas:
                 with self._connection.transaction():
-                    self._use(schema)
+                    _use(self._connection, schema)
                     self._connection.execute(query("forget_samples"))
         return removal
 
@@ -88,13 +89,8 @@ class PostgresEraser:
         values = {"erasure_id": self._subject.erasure_id, "at": at}
         with in_our_words(self._dsn), self._connection.transaction():
             for schema in self._schemas:
-                self._use(schema)
+                _use(self._connection, schema)
                 self._connection.execute(query("finish_erasure"), values)
-
-    def _use(self, schema: str) -> None:
-        """Let names mean this schema's tables, until the transaction ends."""
-        statement = sql.SQL("SET LOCAL search_path = {}, pg_temp").format(sql.Identifier(schema))
-        self._connection.execute(statement)
 
     def _find_all(self, known: Collection[str]) -> tuple[Removal, dict[str, Found]]:
         """What all schemas hold together, and what each does.
@@ -105,11 +101,11 @@ class PostgresEraser:
         if self._subject.kind == "trajectory":
             ids.add(self._subject.id)
         for schema in self._schemas:
-            self._use(schema)
+            _use(self._connection, schema)
             ids |= {i for (i,) in self._rows("trajectories_of_subject")}
         total, by_schema = Removal(), {}
         for schema in self._schemas:
-            self._use(schema)
+            _use(self._connection, schema)
             by_schema[schema] = self._find(ids)
             total = total.and_then(by_schema[schema].removal)
         return total, by_schema
@@ -128,7 +124,7 @@ class PostgresEraser:
         entries = dict(self._rows("entries_of", ids=names))
         refused = [
             (topic, partition, offset)
-            for topic, partition, offset, *named in self._refused()
+            for topic, partition, offset, *named in _refused(self._connection)
             if erasures.has_refused(named_in(topic, *named))
         ]
         trajectories = {
@@ -139,11 +135,6 @@ class PostgresEraser:
             trajectories=trajectories, judgments=sorted(judgments), n_refused=len(refused)
         )
         return Found(removal, refused)
-
-    def _refused(self) -> Iterator[tuple[Any, ...]]:
-        with self._connection.cursor(name="refused") as cursor:
-            cursor.itersize = _ROWS_PER_FETCH
-            yield from cursor.execute(query("refused_to_look_at"))
 
     def _entomb(self, own: Removal, all_of: Removal, reason: str | None, at: datetime) -> None:
         subject = self._subject
@@ -214,3 +205,41 @@ def tombstones(dsn: str) -> list[Tombstone]:
         )
         for erasure_id, *row, finished_at, n_refused, judgments in erasures
     ]
+
+
+def leftovers(dsn: str) -> Iterator[str]:
+    """A line about each row of an erased subject that is still stored, or stored again."""
+    erasures = all_erasures(dsn)
+    with in_our_words(dsn), closing(connect(dsn)) as connection:
+        for schema in _schemas(connection):
+            with connection.transaction():
+                _use(connection, schema)
+                for kind, trajectory_id, n_rows in connection.execute(query("erased_leftovers")):
+                    yield f"{schema}.{kind}: {n_rows} rows of {trajectory_id}"
+                agents = {"agents": [agent_id for agent_id, _ in erasures.agents]}
+                for row in connection.execute(query("parts_of_agents"), agents):
+                    if erasures.has_part(*row):
+                        yield f"{schema}.trajectories: a part of {row[0]} of agent {row[1]}"
+                for topic, partition, offset, *named in _refused(connection):
+                    if erasures.has_refused(named_in(topic, *named)):
+                        yield f"{schema}.quarantine: {topic}/{partition}/{offset}"
+
+
+def entries_left(dsn: str) -> int:
+    """Ledger entries of trajectories that turned out to be an erased agent's only afterwards."""
+    with in_our_words(dsn), closing(connect(dsn)) as connection:
+        row = connection.execute(query("erased_entries_left")).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _use(connection: Connection, schema: str) -> None:
+    """Let names mean this schema's tables, until the transaction ends."""
+    statement = sql.SQL("SET LOCAL search_path = {}, pg_temp").format(sql.Identifier(schema))
+    connection.execute(statement)
+
+
+def _refused(connection: Connection) -> Iterator[tuple[Any, ...]]:
+    """Place, key, value and trajectory_id of each refused record."""
+    with connection.cursor(name="refused") as cursor:
+        cursor.itersize = _ROWS_PER_FETCH
+        yield from cursor.execute(query("refused_to_look_at"))

@@ -1,9 +1,18 @@
 """Bringing a database to the schema the sink writes."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
 
 from ropewalk_sinks.errors import MigrationError
-from ropewalk_sinks.postgres_connection import Connection, connect, in_our_words, place
+from ropewalk_sinks.postgres_connection import (
+    Connection,
+    connect,
+    in_our_words,
+    one_line,
+    place,
+)
 from ropewalk_sinks.sql import Migration, migrations, query
 
 
@@ -14,7 +23,7 @@ def migrate(dsn: str) -> list[str]:
         The names of what was applied now.
 
     Raises:
-        MigrationError: If an applied migration was changed since.
+        MigrationError: If an applied migration was changed since, or the user lacks a right.
         UnreachableError: If the database does not answer.
     """
     with closing(connect(dsn)) as connection, in_our_words(dsn):
@@ -23,11 +32,21 @@ def migrate(dsn: str) -> list[str]:
         connection.execute(query("create_migration_ledger"))
         missing = missing_migrations(connection, place(dsn))
         for migration in missing:
-            with connection.transaction():
+            with connection.transaction(), _forbidden_named(migration.name, place(dsn)):
                 connection.execute(migration.text)
                 values = {"name": migration.name, "checksum": migration.checksum}
                 connection.execute(query("record_migration"), values)
     return [migration.name for migration in missing]
+
+
+@contextmanager
+def _forbidden_named(name: str, where: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        told = error.diag.message_primary or one_line(error)
+        message = f"migration {name} was not applied to {where}: {told}; then run this again"
+        raise MigrationError(message) from error
 
 
 def require_migrations(connection: Connection, where: str) -> None:

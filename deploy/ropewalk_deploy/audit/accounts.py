@@ -39,6 +39,7 @@ class PartSeen:
     """
 
     place: Place
+    agent_id: str
     content_hash: str
     first_offset: int
     group: tuple[str | None, ...]
@@ -49,6 +50,11 @@ class PartSeen:
     writers: tuple[WriterSpan, ...]
     immediate: float
     reward: float | None
+
+    @property
+    def project(self) -> str:
+        """Its agent's project."""
+        return self.group[0] or ""
 
     @property
     def content(self) -> tuple[str, float | None]:
@@ -63,6 +69,7 @@ class Refused:
     reason: str
     stage: str
     trajectory_id: str | None
+    key: bytes | None
     value: bytes | None
 
 
@@ -112,6 +119,7 @@ class Accounts:
             seen.append(
                 PartSeen(
                     place,
+                    row.agent_id,
                     row.content_hash,
                     row.first_offset,
                     _group_of(row),
@@ -142,7 +150,13 @@ class Accounts:
             place = Place(refused.topic, refused.partition, refused.offset)
             self.refused.setdefault(
                 place,
-                Refused(refused.reason, refused.stage, refused.trajectory_id, refused.value),
+                Refused(
+                    refused.reason,
+                    refused.stage,
+                    refused.trajectory_id,
+                    refused.key,
+                    refused.value,
+                ),
             )
 
     def stored_parts(self) -> dict[PartKey, PartSeen]:

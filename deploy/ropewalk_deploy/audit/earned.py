@@ -1,13 +1,14 @@
 """What a sink counts as of a moment against what a simulation must have earned by then; pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import isclose
 from typing import Any, NamedTuple
 
 from ropewalk_deploy.audit.accounts import Accounts
 from ropewalk_deploy.audit.checks import MAX_IDS, Check
+from ropewalk_deploy.audit.erased import without
 from ropewalk_deploy.simulation.earned import ClaimId, claim_rewards, judge_scores, sent_rewards
 from ropewalk_deploy.simulation.ledger import Ledger
 from ropewalk_deploy.simulation.ledger_lines import Moment
@@ -39,7 +40,13 @@ class Due:
     may: dict[Key, float]
 
 
-def due_as_of(ledger: Ledger, accounts: Accounts, stored: set[str], moment: Moment | None) -> Due:
+def due_as_of(
+    ledger: Ledger,
+    accounts: Accounts,
+    stored: set[str],
+    moment: Moment | None,
+    erased: Collection[str] = (),
+) -> Due:
     """What must count at a moment, or now.
 
     Args:
@@ -47,6 +54,7 @@ def due_as_of(ledger: Ledger, accounts: Accounts, stored: set[str], moment: Mome
         accounts: What the log holds.
         stored: Events that are in a stored part.
         moment: None for now.
+        erased: Trajectories of erased subjects: nothing counts for them.
     """
     as_of_ms = moment.at_ms if moment is not None else None
     unsure = {
@@ -62,11 +70,26 @@ def due_as_of(ledger: Ledger, accounts: Accounts, stored: set[str], moment: Mome
     judged = {Key("judge", i): value for i, value in judge_scores(ledger, stored).items()}
     newest = moment or (ledger.moments[-1] if ledger.moments else None)
     if newest is not None and newest.judged:
-        due = {Key("judge", i) for i in judgeable(accounts)} & judged.keys()
+        due = {Key("judge", i) for i in judgeable(without(accounts, erased))} & judged.keys()
         must |= {key: judged[key] for key in due}
     elif moment is not None:
         judged = {}
-    return Due(must, judged)
+    kept = [
+        {key: v for key, v in due.items() if _trajectory_of(key, ledger, accounts) not in erased}
+        for due in (must, judged)
+    ]
+    return Due(*kept)
+
+
+def _trajectory_of(key: Key, ledger: Ledger, accounts: Accounts) -> str | None:
+    """Whose entry it is, as far as anybody knows."""
+    if isinstance(key.id, ClaimId):
+        return key.id.trajectory_id
+    if key.kind == "judge":
+        return key.id
+    if key.id in accounts.reward_ids:
+        return accounts.reward_ids[key.id].trajectory_id
+    return ledger.events[key.id].intent.trajectory_id if key.id in ledger.events else None
 
 
 def _recorded_ms(entry: LedgerEntry) -> float:

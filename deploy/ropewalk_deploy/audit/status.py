@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ropewalk_deploy.audit.erased import unfinished
 from ropewalk_deploy.audit.readers import newest_progress
 from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.kafka import LogScanner
@@ -12,7 +13,7 @@ from ropewalk_schemas.progress import Progress
 from ropewalk_schemas.reasons import MEANING
 from ropewalk_schemas.topics import AGENT_EVENTS, PROGRESS, QUARANTINE, TRAJECTORIES
 from ropewalk_schemas.windows import from_micros
-from ropewalk_sinks import parquet_reads, postgres_reads
+from ropewalk_sinks import parquet_erase, parquet_reads, postgres_erase, postgres_reads
 from ropewalk_sinks.errors import SinkError
 from ropewalk_sinks.postgres_connection import masked
 
@@ -72,6 +73,7 @@ def gather(places: Endpoints) -> dict[str, Any]:
             for reason, n in refused.most_common()
         },
         "sinks": [asdict(s) for s in sinks],
+        "erasures": _erasures(places),
         "last_window": _last_window(places),
     }
 
@@ -121,6 +123,23 @@ def _offsets(name: str, places: Endpoints) -> dict[tuple[str, int], int]:
         (o.topic, o.partition): o.next_offset
         for o in postgres_reads.stored_offsets(places.postgres_dsn)
         if o.sink == name
+    }
+
+
+def _erasures(places: Endpoints) -> dict[str, Any] | None:
+    """How many subjects are erased, and which erasures are to be run again; None if unknown."""
+    try:
+        found = {
+            "postgres": postgres_erase.tombstones(places.postgres_dsn),
+            "parquet": parquet_erase.all_tombstones(places.parquet_path),
+        }
+        entries_left = postgres_erase.entries_left(places.postgres_dsn)
+    except SinkError:
+        return None  # the sink's own line says what is wrong
+    return {
+        "subjects": len({t.subject for stones in found.values() for t in stones}),
+        "unfinished": unfinished(found),
+        "entries_left": entries_left,
     }
 
 

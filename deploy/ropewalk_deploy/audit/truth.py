@@ -1,7 +1,7 @@
 """The logs against a simulator's truth ledger: every acknowledged event, one by one; pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import fsum, isclose
 
 from ropewalk_deploy.audit.accounts import Accounts, Place
@@ -13,15 +13,27 @@ from ropewalk_schemas.trajectory import WriterSpan
 
 
 def check_ledger(
-    ledger: Ledger, accounts: Accounts, progress: Mapping[int, Progress]
+    ledger: Ledger,
+    accounts: Accounts,
+    progress: Mapping[int, Progress],
+    erased: Collection[str] = (),
 ) -> list[Check]:
-    """Every acknowledged event has a fate, no event has two, every status is the sent one."""
+    """Every acknowledged event has a fate, no event has two, every status is the sent one.
+
+    Args:
+        ledger: What was sent.
+        accounts: What the logs hold.
+        progress: The worker's account of each partition.
+        erased: Trajectories of erased subjects: their events are not lost, whatever the logs say.
+    """
     spans = _spans(accounts)
     fates: Counter[str] = Counter()
     lost: list[str] = []
     twice: list[str] = []
     for event_id, event in ledger.events.items():
         fate, n_parts = _fate(event, spans, accounts, progress)
+        if event.intent.trajectory_id in erased:
+            fate = "erased"
         if fate == "lost" and event.is_acknowledged:
             lost.append(event_id)
         if n_parts > 1:

@@ -1,13 +1,14 @@
 """`ropewalk verify`: reads the logs and both sinks, and compares."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ropewalk_deploy.audit.accounts import Accounts, PartKey, Place
 from ropewalk_deploy.audit.checks import Check, check_counts, check_equation, check_sets
 from ropewalk_deploy.audit.earned import check_earned, due_as_of
+from ropewalk_deploy.audit.erased import Split, check_nothing_left, check_tombstones, split
 from ropewalk_deploy.audit.readers import (
     Ends,
     Reading,
@@ -24,7 +25,8 @@ from ropewalk_deploy.kafka import LogScanner
 from ropewalk_deploy.ledger_queries import parquet_entries_as_of
 from ropewalk_deploy.simulation.ledger import Ledger, read_ledger
 from ropewalk_schemas.windows import from_micros
-from ropewalk_sinks import parquet_reads, postgres_reads
+from ropewalk_sinks import parquet_erase, parquet_reads, postgres_erase, postgres_reads
+from ropewalk_sinks.erasures import all_erasures
 from ropewalk_sinks.parquet_checks import check_files
 from ropewalk_sinks.postgres_ledger import entries_as_of
 
@@ -98,24 +100,50 @@ def verify(
                 checks += check_counts(partition, span, reading.accounts)
         checks.append(_decodable(reading.accounts))
         for stored in stores(places):
-            checks += _check_store(stored, reading, scanner, timeout_s)
+            checks += _check_store(stored, reading, scanner, timeout_s, places)
+        checks += _check_erasures(places, reading)
         if with_replay:
             checks += check_replay(replay(scanner, reading), reading.accounts)
     checks.append(_files_check(places.parquet_path))
     if ledger is not None:
         progress = {p: span.after for p, span in reading.spans.items()}
         truth = read_ledger(ledger)
-        checks += check_ledger(truth, reading.accounts, progress)
-        checks += _check_moments(places, truth, reading.accounts)
+        gone = _erased(places, reading.accounts)
+        checks += check_ledger(truth, reading.accounts, progress, gone)
+        checks += _check_moments(places, truth, reading.accounts, gone)
     return checks
 
 
-def _check_moments(places: Endpoints, truth: Ledger, accounts: Accounts) -> list[Check]:
+def _erased(places: Endpoints, accounts: Accounts) -> set[str]:
+    """The trajectories of erased subjects."""
+    erasures = all_erasures(places.postgres_dsn, places.parquet_path)
+    split(accounts, erasures)
+    return set(erasures.trajectories)
+
+
+def _check_erasures(places: Endpoints, reading: Reading) -> list[Check]:
+    dsn, path = places.postgres_dsn, places.parquet_path
+    tombstones = {
+        "postgres": postgres_erase.tombstones(dsn),
+        "parquet": parquet_erase.all_tombstones(path),
+    }
+    found = split(reading.accounts, all_erasures(dsn, path))
+    whole = not any(reading.log_starts.values())
+    checks = check_tombstones(tombstones, found.erased_parts, whole=whole)
+    if checks:
+        checks.append(check_nothing_left("postgres, all tables", postgres_erase.leftovers(dsn)))
+        checks.append(check_nothing_left("parquet, all files", parquet_erase.leftovers(path)))
+    return checks
+
+
+def _check_moments(
+    places: Endpoints, truth: Ledger, accounts: Accounts, gone: set[str]
+) -> list[Check]:
     """What both sinks count as of each moment that the ledger knows, and now."""
     stored = stored_events(truth, accounts)
     checks = []
     for moment in (*truth.moments, None):
-        due = due_as_of(truth, accounts, stored, moment)
+        due = due_as_of(truth, accounts, stored, moment, gone)
         at = None if moment is None else from_micros(moment.at_ms * 1000)
         counting = {
             "postgres": entries_as_of(places.postgres_dsn, at),
@@ -145,7 +173,7 @@ def _decodable(accounts: Accounts) -> Check:
 
 
 def _check_store(
-    stored: Stored, reading: Reading, scanner: LogScanner, timeout_s: float
+    stored: Stored, reading: Reading, scanner: LogScanner, timeout_s: float, places: Endpoints
 ) -> list[Check]:
     behind: dict[tuple[str, int], tuple[int, int]] = {}
 
@@ -159,41 +187,42 @@ def _check_store(
 
     wait_until(caught_up, timeout_s=timeout_s)
     parts, rewards, refused = list(stored.parts()), list(stored.rewards()), list(stored.refused())
-    later = read_later(scanner, reading.ends)
-    accounts = reading.accounts
-    wanted_rewards = _rewards(accounts)
-    wanted_refused = _reasons(accounts)
-    wanted_parts = {key: part.content for key, part in accounts.stored_parts().items()}
-    return [
-        _caught_up(f"sink {stored.sink}", len(behind), str(behind)),
-        check_sets(
-            f"{stored.sink}: trajectories",
-            wanted_parts,
-            _known(parts, wanted_parts, later.stored_parts()),
-        ),
-        check_sets(
-            f"{stored.sink}: rewards",
-            wanted_rewards,
-            _known(rewards, wanted_rewards, _rewards(later)),
-        ),
-        check_sets(
-            f"{stored.sink}: quarantine",
-            wanted_refused,
-            _known(refused, wanted_refused, _reasons(later)),
-        ),
-    ]
+    # Read after the stores: nothing that was erased by then may have been there.
+    erasures = all_erasures(places.postgres_dsn, places.parquet_path)
+    wanted = split(reading.accounts, erasures)
+    later = split(read_later(scanner, reading.ends), erasures)
+    sink = stored.sink
+    checks = [_caught_up(f"sink {sink}", len(behind), str(behind))]
+    for what, found, due, came_later, erased in (
+        ("trajectories", parts, _parts(wanted), _parts(later), wanted.erased_parts),
+        ("rewards", rewards, _rewards(wanted), _rewards(later), wanted.erased_rewards),
+        ("quarantine", refused, wanted.refused, later.refused, wanted.erased_refused),
+    ):
+        kept = [(key, content) for key, content in found if key not in erased]  # see leftovers
+        check = check_sets(f"{sink}: {what}", due, _known(kept, due, came_later))
+        checks.append(_with_erased(check, len(erased)))
+    return checks
 
 
-def _rewards(accounts: Accounts) -> dict[str, tuple[str, float]]:
-    return {i: (row.trajectory_id, row.value) for i, row in accounts.reward_ids.items()}
+def _with_erased(check: Check, n_erased: int) -> Check:
+    """A comparison that says how many were erased of what the log gives."""
+    if not n_erased:
+        return check
+    total = check.expected + n_erased
+    detail = f"{check.found:,} stored + {n_erased:,} erased, the log gives {total:,}"
+    return replace(check, detail=detail)
 
 
-def _reasons(accounts: Accounts) -> dict[Place, str]:
-    return {place: refused.reason for place, refused in accounts.refused.items()}
+def _parts(found: Split) -> dict[PartKey, tuple[str, float | None]]:
+    return {key: part.content for key, part in found.parts.items()}
+
+
+def _rewards(found: Split) -> dict[str, tuple[str, float]]:
+    return {i: (row.trajectory_id, row.value) for i, row in found.rewards.items()}
 
 
 def _known(
-    found: Iterable[tuple[Key, object]], wanted: Mapping[Key, object], later: Mapping[Key, object]
+    found: Iterable[tuple[Any, object]], wanted: Mapping[Key, object], later: Mapping[Key, object]
 ) -> list[tuple[Key, object]]:
     """What was found, less what came into the log only after it was read."""
     return [(key, content) for key, content in found if key in wanted or key not in later]

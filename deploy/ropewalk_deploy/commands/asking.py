@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,23 @@ def status_command(*, as_json: bool) -> None:
         console.print(f"sink      {sink['sink']}: {sink['problem'] or _lag(sink['lag'])}")
     for reason, refused in found["quarantined"].items():
         console.print(f"refused   {refused['count']:,} {reason}: {refused['meaning']}")
+    for line in _erasures(found["erasures"] or {}):
+        console.print(f"erased    {line}")
     if found["last_window"]:
         window = ", ".join(f"{k} {v}" for k, v in found["last_window"].items())
         console.print(f"window    {window}")
+
+
+def _erasures(found: dict[str, Any]) -> Iterator[str]:
+    if found.get("subjects"):
+        yield f"{found['subjects']:,} subjects"
+    for line in found.get("unfinished", ()):
+        yield f"half done: {line}"
+    if found.get("entries_left"):
+        yield (
+            f"{found['entries_left']:,} rewards came before their trajectory was known to be of an "
+            "erased agent: run `ropewalk erase --agent` for it again"
+        )
 
 
 def _lag(lag: int) -> str:

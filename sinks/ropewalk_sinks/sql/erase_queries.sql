@@ -87,6 +87,9 @@ SELECT erasure_id, trajectory_id, parts, n_events, n_entries FROM erased_traject
 -- erased_leftovers --
 SELECT kind, trajectory_id, n_rows FROM erased_leftovers ORDER BY 1, 2
 
+-- parts_of_agents --
+SELECT trajectory_id, agent_id, project FROM trajectories WHERE agent_id = ANY (%(agents)s)
+
 -- erased_entries_left --
 SELECT count(*) FROM rewards r JOIN (SELECT DISTINCT trajectory_id FROM erased_trajectories) e
     USING (trajectory_id)

@@ -35,7 +35,7 @@ BEGIN
     END LOOP;
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE insufficient_privilege USING MESSAGE = format(
-        'user %s may not create the roles of Ropewalk; let a superuser run: '
+        'user %s may not create roles; let a superuser run: '
         'CREATE ROLE ropewalk_reader NOLOGIN; CREATE ROLE ropewalk_writer NOLOGIN; '
         'CREATE ROLE ropewalk_operator NOLOGIN; '
         'GRANT ropewalk_reader TO ropewalk_writer, ropewalk_operator', current_user);
@@ -57,8 +57,8 @@ $$;
 GRANT SELECT ON
     schema_migrations, sink_offsets, parts, trajectories, messages, steps, llm_calls, scores, claims,
     rewards, outcomes, quarantine, progress, settled_claims, reward_specs, score_history, judgments,
-    judgment_scores, current_entries, current_rewards, current_scores, windows, group_members, groups,
-    episodes
+    judgment_scores, current_entries, current_rewards, current_scores, unmatched_rewards,
+    reward_problems, windows, group_members, groups, episodes
 TO ropewalk_reader;
 
 DO $$

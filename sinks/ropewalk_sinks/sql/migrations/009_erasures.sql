@@ -107,7 +107,6 @@ FROM (
     UNION ALL SELECT 'settled_claims', trajectory_id FROM settled_claims
     UNION ALL SELECT 'rewards', trajectory_id FROM rewards
     UNION ALL SELECT 'judgment_scores', trajectory_id FROM judgment_scores
-    UNION ALL SELECT 'quarantine', trajectory_id FROM quarantine
 ) stored
 WHERE trajectory_id IN (SELECT e.trajectory_id FROM erased_trajectories e)
 GROUP BY kind, trajectory_id;
