@@ -23,7 +23,10 @@ Told = Callable[[float], None]
 
 
 class Erased(NamedTuple):
-    """What was removed from each store by this run, or is there to remove."""
+    """What was removed from each store by this run, or is there to remove.
+
+    Other output generations are not counted here: each has tombstones of its own.
+    """
 
     postgres: Removal
     parquet: Removal
@@ -33,9 +36,8 @@ def look(dsn: str, path: Path, subject: Subject) -> Erased:
     """What there is to remove; nothing changes."""
     parquet = _parquet(path, subject)
     with closing(PostgresEraser(dsn, subject)) as postgres:
-        first = _find(parquet, Removal())
-        in_postgres = postgres.find(first.trajectories)
-        return Erased(in_postgres, _find(parquet, in_postgres))
+        in_postgres = postgres.find(_trajectories(parquet))
+        return Erased(in_postgres, parquet[0].find(in_postgres.trajectories, in_postgres.judgments))
 
 
 def erase(
@@ -60,23 +62,18 @@ def erase(
             for eraser in parquet:
                 eraser.begin(reason=reason, at=now)
             reach("erase.begun")
-            known = _find(parquet, Removal()).trajectories
-            in_postgres = postgres.remove(known, reason=reason, at=now)
+            in_postgres = postgres.remove(_trajectories(parquet), reason=reason, at=now)
             reach("erase.postgres.after")
-            in_parquet = Removal()
-            for number, eraser in enumerate(parquet):
-                found = eraser.find(in_postgres.trajectories, in_postgres.judgments)
-                in_parquet = in_parquet.and_then(found)
-                eraser.remove(
-                    found,
-                    at=now,
-                    told=lambda share, done=number: told((done + share) / len(parquet)),  # type: ignore[misc]  # mypy cannot infer it
-                )
+            found = [
+                eraser.find(in_postgres.trajectories, in_postgres.judgments) for eraser in parquet
+            ]
+            for number, (eraser, removal) in enumerate(zip(parquet, found, strict=True)):
+                eraser.remove(removal, at=now, told=_share_of(told, number, len(parquet)))
             reach("erase.parquet.after")
             for eraser in parquet:
                 eraser.finish()
         postgres.finish(now)
-    return Erased(in_postgres, in_parquet)
+    return Erased(in_postgres, found[0])
 
 
 def _parquet(path: Path, subject: Subject) -> list[ParquetEraser]:
@@ -84,8 +81,10 @@ def _parquet(path: Path, subject: Subject) -> list[ParquetEraser]:
     return [ParquetEraser(main, layout, Files(), subject) for layout in (main, *others)]
 
 
-def _find(erasers: list[ParquetEraser], known: Removal) -> Removal:
-    found = Removal()
-    for eraser in erasers:
-        found = found.and_then(eraser.find(known.trajectories, known.judgments))
-    return found
+def _trajectories(erasers: list[ParquetEraser]) -> set[str]:
+    """What the Parquet datasets of all generations know as the subject's."""
+    return {i for eraser in erasers for i in eraser.find().trajectories}
+
+
+def _share_of(told: Told, number: int, n: int) -> Told:
+    return lambda share: told((number + share) / n)

@@ -52,16 +52,16 @@ class PostgresEraser:
         self._connection.close()
 
     def find(self, known: Collection[str] = ()) -> Removal:
-        """What there is to remove, in all schemas together.
+        """What there is to remove from our schema; of all schemas, whose trajectories they are.
 
         Args:
             known: Trajectories of the subject that other stores know.
         """
         with in_our_words(self._dsn), self._connection.transaction():
-            return self._find_all(known)[0]
+            return self._first(self._find_all(known))
 
     def remove(self, known: Collection[str], *, reason: str | None, at: datetime) -> Removal:
-        """Remove all of it and leave tombstones, at once; gives what was removed.
+        """Remove all of it from all schemas and leave tombstones, at once; gives what `find` does.
 
         Waits for batches under way, and lets later ones see the tombstones.
 
@@ -73,10 +73,11 @@ class PostgresEraser:
         with in_our_words(self._dsn):
             with self._connection.transaction():
                 self._connection.execute(query("lock_for_erasing"))
-                removal, by_schema = self._find_all(known)
+                by_schema = self._find_all(known)
+                removal = self._first(by_schema)
                 for schema, found in by_schema.items():
                     _use(self._connection, schema)
-                    self._entomb(found.removal, removal, reason, at)
+                    self._entomb(found.removal, removal.judgments, reason, at)
                     self._delete(found, removal)
             for schema in self._schemas:
                 with self._connection.transaction():
@@ -92,8 +93,8 @@ class PostgresEraser:
                 _use(self._connection, schema)
                 self._connection.execute(query("finish_erasure"), values)
 
-    def _find_all(self, known: Collection[str]) -> tuple[Removal, dict[str, Found]]:
-        """What all schemas hold together, and what each does.
+    def _find_all(self, known: Collection[str]) -> dict[str, Found]:
+        """What each schema holds.
 
         A trajectory that one knows as the subject's is so in all, and in other stores.
         """
@@ -103,12 +104,17 @@ class PostgresEraser:
         for schema in self._schemas:
             _use(self._connection, schema)
             ids |= {i for (i,) in self._rows("trajectories_of_subject")}
-        total, by_schema = Removal(), {}
+        by_schema = {}
         for schema in self._schemas:
             _use(self._connection, schema)
             by_schema[schema] = self._find(ids)
-            total = total.and_then(by_schema[schema].removal)
-        return total, by_schema
+        return by_schema
+
+    def _first(self, by_schema: dict[str, Found]) -> Removal:
+        """What our own schema holds, with the judgments of all."""
+        judgments = {i for found in by_schema.values() for i in found.removal.judgments}
+        first = by_schema[self._schemas[0]].removal
+        return first.model_copy(update={"judgments": sorted(judgments)})
 
     def _find(self, ids: Collection[str]) -> Found:
         subject, names = self._subject, sorted(ids)
@@ -136,7 +142,7 @@ class PostgresEraser:
         )
         return Found(removal, refused)
 
-    def _entomb(self, own: Removal, all_of: Removal, reason: str | None, at: datetime) -> None:
+    def _entomb(self, own: Removal, judgments: list[str], reason: str | None, at: datetime) -> None:
         subject = self._subject
         values = {
             "erasure_id": subject.erasure_id,
@@ -146,13 +152,10 @@ class PostgresEraser:
             "reason": reason,
             "at": at,
             "n_refused": own.n_refused,
-            "judgments": all_of.judgments,
+            "judgments": judgments,
         }
         self._connection.execute(query("record_erasure"), values)
-        rows = [
-            {"trajectory_id": i, **own.trajectories.get(i, ErasedTrajectory()).model_dump()}
-            for i in all_of.trajectories
-        ]
+        rows = [{"trajectory_id": i, **one.model_dump()} for i, one in own.trajectories.items()]
         self._connection.execute(
             query("record_erased"), {"erasure_id": subject.erasure_id, "rows": json.dumps(rows)}
         )
