@@ -37,7 +37,8 @@ def look(dsn: str, path: Path, subject: Subject) -> Erased:
     parquet = _parquet(path, subject)
     with closing(PostgresEraser(dsn, subject)) as postgres:
         in_postgres = postgres.find(_trajectories(parquet))
-        return Erased(in_postgres, parquet[0].find(in_postgres.trajectories, in_postgres.judgments))
+        found = parquet[0].find(in_postgres.trajectories, in_postgres.judgments, lambda _: None)
+        return Erased(in_postgres, found)
 
 
 def erase(
@@ -64,11 +65,11 @@ def erase(
             reach("erase.begun")
             in_postgres = postgres.remove(_trajectories(parquet), reason=reason, at=now)
             reach("erase.postgres.after")
-            found = [
-                eraser.find(in_postgres.trajectories, in_postgres.judgments) for eraser in parquet
-            ]
-            for number, (eraser, removal) in enumerate(zip(parquet, found, strict=True)):
-                eraser.remove(removal, at=now, told=_share_of(told, number, len(parquet)))
+            found = []
+            for number, eraser in enumerate(parquet):
+                share = _share_of(told, number, len(parquet))
+                found.append(eraser.find(in_postgres.trajectories, in_postgres.judgments, share))
+                eraser.remove(found[-1], at=now)
             reach("erase.parquet.after")
             for eraser in parquet:
                 eraser.finish()
@@ -83,7 +84,7 @@ def _parquet(path: Path, subject: Subject) -> list[ParquetEraser]:
 
 def _trajectories(erasers: list[ParquetEraser]) -> set[str]:
     """What the Parquet datasets of all generations know as the subject's."""
-    return {i for eraser in erasers for i in eraser.find().trajectories}
+    return {i for eraser in erasers for i in eraser.trajectories()}
 
 
 def _share_of(told: Told, number: int, n: int) -> Told:

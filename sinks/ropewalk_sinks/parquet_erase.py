@@ -44,13 +44,14 @@ Told = Callable[[float], None]
 
 
 def roots(path: Path) -> list[Layout]:
-    """The Parquet path, and those of other output generations below it."""
-    others = sorted(path.glob("_ropewalk/generations/*/trajectories"))
-    return [Layout(path), *(Layout(folder.parent) for folder in others)]
+    """The Parquet path and those below it: other generations, and of a promotion that died."""
+    places = ("_ropewalk/generations/*/trajectories", "_ropewalk/exchange/trajectories")
+    others = sorted(folder.parent for place in places for folder in path.glob(place))
+    return [Layout(path), *map(Layout, others)]
 
 
 class ParquetEraser:
-    """One subject and one root; the datasets are looked through once, file by file.
+    """One subject and one root.
 
     Args:
         main: The Parquet path; the commits of moved files are there.
@@ -82,24 +83,44 @@ class ParquetEraser:
             finish_commits(self.layout, self._files)
             self._write(tombstone, is_finished=False)
 
-    def find(self, known: Collection[str] = (), judgments: Collection[str] = ()) -> Removal:
-        """What there is to remove.
+    def trajectories(self) -> set[str]:
+        """The subject's trajectories, as far as this root knows them."""
+        erasures = self._erasures((), ())
+        if self._subject.kind == "agent":
+            files = data_files(self.layout, "trajectories")
+            for row in rows(files, "trajectories", ("trajectory_id", "agent_id", "project")):
+                erasures.has_part(*row)
+        return set(erasures.trajectories)
+
+    def find(self, known: Collection[str], judgments: Collection[str], told: Told) -> Removal:
+        """What there is to remove; `remove` looks only at the files in which it was found.
 
         Args:
-            known: Trajectories of the subject that other stores know.
+            known: Trajectories of the subject that any store knows.
             judgments: Judgments whose refusals are to go.
+            told: Is told the share of the files that is looked through.
         """
         erasures = self._erasures(known, judgments)
         parts: dict[str, dict[int, str]] = defaultdict(dict)
         events: Counter[str] = Counter()
-        for i, part, agent_id, project, content_hash, n_events in self._rows("trajectories"):
-            if erasures.has_part(i, agent_id, project):
-                parts[i][part] = content_hash
-                events[i] += n_events
         entries: Counter[str] = Counter()
-        for (i,) in self._rows("rewards"):
-            entries[i] += erasures.has_trajectory(i)
-        n_refused = sum(erasures.has_refused(named_in(*row)) for row in self._rows("quarantine"))
+        n_refused = 0
+        self._hits = []
+        todo = [(name, file) for name in COLUMNS for file in data_files(self.layout, name)]
+        for number, (dataset, file) in enumerate(todo):
+            told(number / len(todo))
+            takes = _doomed(dataset, erasures)
+            found = [row for row in rows([file], dataset, COLUMNS[dataset]) if takes(row)]
+            if found:
+                self._hits.append((dataset, file, len(found)))
+            if dataset == "trajectories":
+                for i, part, _, _, content_hash, n_events in found:
+                    parts[i][part] = content_hash
+                    events[i] += n_events
+            elif dataset == "rewards":
+                entries.update(i for (i,) in found)
+            else:
+                n_refused += len(found)
         return Removal(
             trajectories={
                 i: ErasedTrajectory(parts=parts[i], n_events=events[i], n_entries=entries[i])
@@ -109,21 +130,20 @@ class ParquetEraser:
             n_refused=n_refused,
         )
 
-    def remove(self, removal: Removal, *, at: datetime, told: Told) -> None:
+    def remove(self, removal: Removal, *, at: datetime) -> None:
         """Remove what was found and put it into the tombstone; durable when it returns.
 
         Sinks wait only while files change places, not while they are copied.
 
         Args:
-            removal: What `find` gave.
+            removal: What `find` gave last.
             at: Now.
-            told: Is told the share of the files that is looked through.
         """
         tombstone = self._required()
         # What a run that died had begun to remove and is not there any more, it removed.
         removed = tombstone.removed.and_then(tombstone.removing.less(removal))
         self._write(tombstone, removed=removed, removing=removal)
-        changes = list(self._changes(removal, told))
+        changes = list(self._changes(removal))
         with self._lock.exclusive():
             why, when = f"erased {self._subject.erasure_id}", at.isoformat()
             make_changes(self.layout, self._files, changes, why=why, at=when)
@@ -152,28 +172,21 @@ class ParquetEraser:
         agents = {(subject.id, subject.project): erasure_id} if subject.kind == "agent" else {}
         return Erasures(agents, dict.fromkeys(ids, erasure_id), set(judgments))
 
-    def _changes(self, removal: Removal, told: Told) -> Iterator[Change]:
+    def _changes(self, removal: Removal) -> Iterator[Change]:
         erasures = self._erasures(removal.trajectories, removal.judgments)
         record = settled(self.layout, read_record(self.layout))
         sources = {**committed_files(self._main), **committed_files(self.layout)}
-        todo = [(name, file) for name in COLUMNS for file in data_files(self.layout, name)]
         self._files.make_folder(self.layout.rewriting)
-        for number, (dataset, file) in enumerate(todo):
-            told(number / len(todo))
-            doomed = _doomed(dataset, erasures)
-            n_doomed = sum(doomed(row) for row in rows([file], dataset, COLUMNS[dataset]))
-            if n_doomed:
-                path = file.relative_to(self.layout.root).as_posix()
-                before = self._before(path, sources.get(path), record)
-                staged = self.layout.rewriting / f"{number}.parquet"
-                columns = COLUMNS[dataset]
-                now = copy_without(
-                    file, staged, self._files, where(columns, doomed), dataset=dataset
-                )
-                if before.rows - (now.rows if now else 0) != n_doomed:
-                    message = f"{file} changed while it was copied; run it again"
-                    raise StorageError(message)
-                yield Change(path, self._committed(path, sources, record), before, now, staged)
+        for number, (dataset, file, n_doomed) in enumerate(self._hits):
+            path = file.relative_to(self.layout.root).as_posix()
+            before = self._before(path, sources.get(path), record)
+            staged = self.layout.rewriting / f"{number}.parquet"
+            doomed = where(COLUMNS[dataset], _doomed(dataset, erasures))
+            now = copy_without(file, staged, self._files, doomed, dataset=dataset)
+            if before.rows - (now.rows if now else 0) != n_doomed:
+                message = f"{file} changed while it was copied; run it again"
+                raise StorageError(message)
+            yield Change(path, self._committed(path, sources, record), before, now, staged)
 
     def _before(self, path: str, source: CommittedFile | None, record: Record) -> Content:
         """What is there now; damage must not pass for a rewriting."""
@@ -195,9 +208,6 @@ class ParquetEraser:
         if path in record:
             return record[path].committed
         return sources[path].sha256 if path in sources else None
-
-    def _rows(self, dataset: str) -> Iterator[tuple[Any, ...]]:
-        return rows(data_files(self.layout, dataset), dataset, COLUMNS[dataset])
 
 
 def _doomed(dataset: str, erasures: Erasures) -> Callable[[tuple[Any, ...]], bool]:
