@@ -16,7 +16,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
-from psycopg import sql
+from tests.support.everything import everything_in_postgres
 from tests.support.pipeline import Pipeline, wait_for
 from tests.support.sink_lab import rows
 
@@ -93,6 +93,8 @@ def stored(pipeline: Pipeline, agent_id: str) -> set[str]:
 
 def in_parquet(pipeline: Pipeline, agent_id: str) -> "pd.DataFrame":
     frame = pd.read_parquet(pipeline.places.parquet_path / "trajectories")
+    if frame.empty:  # then it has no columns either
+        return pd.DataFrame(columns=["agent_id", "trajectory_id", "part"])
     return frame[frame["agent_id"] == agent_id].sort_values("trajectory_id")
 
 
@@ -135,25 +137,6 @@ def read_meanwhile(pipeline: Pipeline) -> Iterator[list[str]]:
     finally:
         stop.set()
         reading.join()
-
-
-def everything_in_postgres(dsn: str) -> dict[str, list[str]]:
-    """Every row of every table as text, and the planner's samples; bytes as they would read."""
-    found: dict[str, list[str]] = {}
-    query = (
-        "SELECT c.oid::regclass::text FROM pg_class c WHERE relkind IN ('r', 'p') AND"
-        " relnamespace = 'public'::regnamespace ORDER BY 1"
-    )
-    with psycopg.connect(dsn) as connection:
-        for (name,) in connection.execute(query.encode()).fetchall():
-            cursor = connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(name)))
-            found[name] = sorted(repr(row) for row in cursor)
-        samples = (
-            "SELECT tablename, attname, most_common_vals::text, histogram_bounds::text"
-            " FROM pg_stats WHERE schemaname = 'public'"
-        )
-        found["samples"] = [repr(row) for row in connection.execute(samples.encode())]
-    return found
 
 
 def everything_in_parquet(path: Path) -> Iterator[tuple[Path, str]]:
