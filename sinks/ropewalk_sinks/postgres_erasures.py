@@ -6,13 +6,20 @@ from contextlib import closing
 from ropewalk_schemas.quarantine import Quarantined
 from ropewalk_sinks.erasure import Erasures, erasures_of, named_by
 from ropewalk_sinks.incoming import Incoming, is_entry, is_part
-from ropewalk_sinks.postgres_connection import Connection, connect, in_our_words
+from ropewalk_sinks.postgres_connection import Connection, connect, in_our_words, place
+from ropewalk_sinks.postgres_migrations import require_migrations
 from ropewalk_sinks.sql import query
 
 
 def all_erasures(dsn: str) -> Erasures:
-    """Everything that is erased."""
+    """Everything that is erased.
+
+    Raises:
+        MigrationError: If the database lacks a migration.
+        UnreachableError: If it does not answer.
+    """
     with in_our_words(dsn), closing(connect(dsn)) as connection:
+        require_migrations(connection, place(dsn))
         return erasures_of(connection.execute(query("all_erased")).fetchall())
 
 

@@ -48,7 +48,7 @@ def check_ledger(
         _check_totals(ledger, accounts, spans),
         _check_statuses(ledger, accounts, spans),
         _check_immediate(ledger, accounts, spans),
-        _check_entries(ledger, accounts),
+        _check_entries(ledger, accounts, erased),
     ]
 
 
@@ -162,12 +162,12 @@ def _check_immediate(ledger: Ledger, accounts: Accounts, spans: Spans) -> Check:
     return _listed(name, len(sent), len(sent) - len(wrong), wrong, "")
 
 
-def _check_entries(ledger: Ledger, accounts: Accounts) -> Check:
-    """Each acknowledged reward is in the reward ledger with its value."""
+def _check_entries(ledger: Ledger, accounts: Accounts, erased: Collection[str]) -> Check:
+    """Each acknowledged reward is in the reward ledger with its value, unless it is erased."""
     sent = {
         event.intent.event_id: event.intent.reward
         for event in ledger.acknowledged.values()
-        if event.intent.type == "reward"
+        if event.intent.type == "reward" and event.intent.trajectory_id not in erased
     }
     found = {i: row.value for i, row in accounts.reward_ids.items() if i in sent}
     wrong = [

@@ -318,3 +318,11 @@ def test_a_filter_takes_what_agrees_in_every_given_field() -> None:
     ]
     for change in changes:
         assert not replace(right, **change).takes(record)
+
+
+def test_events_of_an_erased_subject_are_erased_and_not_lost_whatever_the_log_has() -> None:
+    ledger = a_ledger(*EVENTS, sent(3))
+    for log in (outputs(whole(), an_entry()), Accounts()):
+        checks = check_ledger(ledger, log, {0: an_account()}, {"t-1"})
+        assert [check.name for check in checks if not check.ok] == []
+        assert checks[0].detail == "5 erased"

@@ -177,3 +177,14 @@ def test_what_nobody_acknowledged_counts_from_when_the_log_has_it() -> None:
     assert problems((*NOW, counts("stranger", 5.0)), LATE, truth, log) == []
     assert problems(NOW, LATE, truth, log) == ["sent stranger is missing, should be 5.0"]
     assert problems(BEFORE, EARLY, truth, log) == []
+
+
+def test_nothing_is_due_to_who_was_erased_and_the_judges_word_on_the_rest_may_count() -> None:
+    whole = due_as_of(the_truth(), the_log(), STORED, None)
+    rest = due_as_of(the_truth(), the_log(), STORED, None, {"t-2"})
+    assert {str(key) for key in whole.must if "t-2" in str(key)}
+    assert not [key for key in (*rest.must, *rest.may) if "t-2" in str(key)]
+    # A group of one is not judged; what was said while there were two still counts.
+    gone = {str(key) for key in whole.must} - {str(key) for key in rest.must}
+    assert gone == {"judge t-1", "judge t-2"}
+    assert "judge t-1" in {str(key) for key in rest.may}
