@@ -151,6 +151,7 @@ class ParquetEraser:
 
     def finish(self) -> None:
         """Note that nothing is left to remove, in any store."""
+        self._files.remove_folder(self.layout.rewriting)
         self._write(self._required(), is_finished=True)
 
     def _required(self) -> Tombstone:

@@ -58,7 +58,7 @@ def found_of(layout: Layout, erasure_id: str) -> set[str]:
 
 def write_tombstone(layout: Layout, files: Files, tombstone: Tombstone) -> None:
     """Put a tombstone in the place of an earlier one, at once and durably."""
-    _write(layout, files, layout.erasures / f"{tombstone.subject.erasure_id}.json",
+    _write(files, layout.erasures / f"{tombstone.subject.erasure_id}.json",
            tombstone.model_dump_json().encode())  # fmt: skip
 
 
@@ -72,13 +72,12 @@ def record_found(layout: Layout, files: Files, name: str, found: dict[str, str])
         found: The trajectories, with their erasures.
     """
     if found:
-        _write(layout, files, layout.erasures / "found" / f"{name}.json", to_json(found))
+        _write(files, layout.erasures / "found" / f"{name}.json", to_json(found))
 
 
-def _write(layout: Layout, files: Files, path: Path, data: bytes) -> None:
-    new = layout.rewriting / f"{path.name}.new"
+def _write(files: Files, path: Path, data: bytes) -> None:
+    new = path.with_name(f"{path.name}.new")
     with explained(f"write {path}"):
-        files.make_folder(layout.rewriting)
         files.make_folder(path.parent)
         new.unlink(missing_ok=True)
         files.create(new, data)

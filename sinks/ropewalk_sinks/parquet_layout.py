@@ -105,8 +105,12 @@ class DataPlace(NamedTuple):
 
 
 def source_of(path: Path) -> TopicPartition | None:
-    """The partition a data file's rows came from; None if the name is not one of ours."""
+    """The partition a data file's rows came from; None if the name is not one of ours.
+
+    A promotion appends to names, after a dot, which generation a file came with.
+    """
     topic, *numbers = path.stem.rsplit("-", 3)
+    numbers[-1:] = [number.partition(".")[0] for number in numbers[-1:]]
     if path.suffix != ".parquet" or len(numbers) != 3 or not all(n.isdecimal() for n in numbers):  # noqa: PLR2004 - partition, first, last
         return None
     return TopicPartition(topic, int(numbers[0]))

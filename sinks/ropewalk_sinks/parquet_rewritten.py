@@ -8,17 +8,21 @@ be as before or as after; once it is made, an older content that comes back is a
 folder may change at once too (`exchange_recorded`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import file_digest
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ropewalk_schemas.encoding import to_json
 from ropewalk_sinks.errors import StorageError
+from ropewalk_sinks.exchange import exchange as exchange_folders
 from ropewalk_sinks.parquet_files import Files, explained
 from ropewalk_sinks.parquet_layout import DATASETS, Layout
+
+_MARK = re.compile(r"\.e[0-9a-f]{8}$")
 
 
 class Content(BaseModel):
@@ -120,34 +124,74 @@ class Change(NamedTuple):
     now: Content | None
     staged: Path
 
+    @property
+    def name(self) -> str:
+        """What the file is called afterwards: another content has another name.
+
+        Who listed the folder before and opens the file afterwards then does not find it, and reads
+        again; under the old name he would meet a file that does not fit what he knows of it.
+        """
+        file = PurePosixPath(self.path)
+        digest = self.now.sha256[:8] if self.now else ""
+        return f"{_MARK.sub('', file.stem)}.e{digest}{file.suffix}"
+
 
 def make_changes(
     layout: Layout, files: Files, changes: Iterable[Change], *, why: str, at: str
 ) -> None:
     """Replace or remove data files and record it; only under the exclusive lock.
 
-    Each reader sees each file whole, as before or as after. A process that dies in here leaves a
-    state that checks and sinks accept; the same changes are then worked out and made anew.
+    The folder of each day is exchanged at once for one with the changes: readers see all rows of
+    the others at every moment, each once. What was there is gone when this returns; links to files
+    that stay are left in the folder for rewriting, for readers who are listing it just now.
+
+    A process that dies in here leaves a state that checks and sinks accept; the same changes are
+    then worked out and made anew.
     """
     by_dataset: dict[str, list[Change]] = {}
     for change in changes:
         by_dataset.setdefault(change.path.partition("/")[0], []).append(change)
     for dataset, these in by_dataset.items():
         record = settled(layout, read_record(layout, [dataset]))
-        entries = {
-            c.path: Rewritten(
-                committed=c.committed, now=c.now, why=why, at=at, pending=True, before=c.before
+        entries: dict[str, Rewritten] = {}
+        for c in these:
+            entries[c.path] = Rewritten(
+                committed=c.committed, now=None, why=why, at=at, pending=True, before=c.before
             )
-            for c in these
-        }
+            if c.now is not None:
+                path = PurePosixPath(c.path).with_name(c.name).as_posix()
+                entries[path] = Rewritten(committed=None, now=c.now, why=why, at=at, pending=True)
         write_record(layout, files, dataset, record | entries)
         with explained(f"rewrite files of {layout.root / dataset}"):
-            for change in these:
-                _make(layout, files, change)
             for day in sorted({(layout.root / c.path).parent for c in these}):
-                files.sync(day)
-        made = {path: _made(entry) for path, entry in entries.items()}
-        write_record(layout, files, dataset, record | made)
+                own = [c for c in these if (layout.root / c.path).parent == day]
+                _exchange_day(layout, files, day, own)
+        made = record | {path: _made(entry) for path, entry in entries.items()}
+        kept = {path: entry for path, entry in made.items() if entry.now or entry.committed}
+        write_record(layout, files, dataset, kept)
+
+
+def _exchange_day(layout: Layout, files: Files, day: Path, changes: Sequence[Change]) -> None:
+    prepared = layout.rewriting / f"{day.parent.name}.{day.name}"
+    files.make_folder(prepared)
+    changed = {PurePosixPath(change.path).name for change in changes}
+    for file in day.iterdir():
+        if file.name not in changed:
+            files.link(file, prepared / file.name)
+    for change in changes:
+        if change.now is not None:
+            files.rename(change.staged, prepared / change.name)
+    files.sync(prepared)
+    exchange_folders(day, prepared)
+    files.sync(day.parent)
+    files.sync(layout.rewriting)
+    for name in changed:
+        files.remove(prepared / name)
+    files.sync(prepared)
+
+
+def _made(entry: Rewritten) -> Rewritten:
+    return entry.model_copy(update={"pending": False, "before": None})
 
 
 def exchange_recorded(
@@ -192,18 +236,6 @@ def _either(old: Record, new: Record, committed: Mapping[str, Content]) -> dict[
         )
         for path in old.keys() | new.keys()
     }
-
-
-def _make(layout: Layout, files: Files, change: Change) -> None:
-    final = layout.root / change.path
-    if change.now is None:
-        files.remove(final)
-    else:
-        files.rename(change.staged, final)
-
-
-def _made(entry: Rewritten) -> Rewritten:
-    return entry.model_copy(update={"pending": False, "before": None})
 
 
 def settled(layout: Layout, record: Record) -> dict[str, Rewritten]:

@@ -10,7 +10,16 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from tests.support.crashing_files import Crash, SteppedFiles, crash_at
-from tests.support.parquet_log import PARTS, go_on, identities, log_of, settings, small_log, stored
+from tests.support.parquet_log import (
+    PARTS,
+    go_on,
+    identities,
+    log_of,
+    refuse_nothing,
+    settings,
+    small_log,
+    stored,
+)
 from tests.support.published import a_part
 
 from ropewalk_sinks.errors import StorageError
@@ -298,3 +307,24 @@ def test_a_lock_whose_holder_was_killed_is_free(tmp_path: Path) -> None:
         holder.kill()
     with hasty.shared() as changes:
         assert changes == 1
+
+
+def test_a_file_with_another_content_has_another_name_and_all_others_keep_theirs(
+    tmp_path: Path,
+) -> None:
+    path, sink = tmp_path / "data", ParquetSink(settings(tmp_path / "data"))
+    go_on(sink, log_of([a_part("t-1"), a_part("t-2")]))
+    go_on(sink, log_of([a_part("t-1"), a_part("t-2"), a_part("t-3")]))
+    changed, kept = sorted((path / "trajectories").rglob("*.parquet"))
+    inode = kept.stat().st_ino
+    without(path, "t-1")
+    assert not changed.exists()
+    (renamed,) = set((path / "trajectories").rglob("*.parquet")) - {kept}
+    assert kept.stat().st_ino == inode
+    assert renamed.stem.startswith(f"{changed.stem}.e")
+    sink.add(log_of([a_part("t-2"), a_part("t-3")], first=3))
+    sink.flush(refuse_nothing)
+    assert sink.counts["duplicates"] == 2  # the renamed file is known as the partition's own
+    without(path, "t-2")
+    assert list((path / "trajectories").rglob("*.parquet")) == [kept]
+    assert check_files(path) == []
