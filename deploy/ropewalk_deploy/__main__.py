@@ -22,6 +22,8 @@ MODULES = {
     "scoring": ("score", "groups"),
     "quarantine": ("quarantine",),
     "erasing": ("erase",),
+    "generations": ("reprocess", "promote", "generations"),
+    "differing": ("diff",),
     "spool": ("spool",),
     "settling": ("settle",),
     "judging": ("judge",),

@@ -36,6 +36,7 @@ STARTING = frozenset(
 )
 STARTED_WITHIN_S = 15.0
 ANSWER_WITHIN_S = 10.0
+DELETED_WITHIN_S = 60.0
 LOOK_S = 2.0
 
 
@@ -131,6 +132,32 @@ def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> list[st
     except KafkaException as error:
         raise unreachable(bootstrap_servers, error, told) from error
     return [spec.name for spec in missing]
+
+
+def delete_topics(bootstrap_servers: str, names: Iterable[str]) -> list[str]:
+    """Delete those of the topics that are there, and wait until they are gone; gives their names.
+
+    Raises:
+        CommandError: If the broker does not answer, refuses, or does not get them done.
+    """
+    told: list[str] = []
+    listening: dict[str, Any] = {"error_cb": lambda error: told.append(error.str())}
+    admin = AdminClient(client_config(bootstrap_servers) | listening)
+    until = time.monotonic() + DELETED_WITHIN_S
+    try:
+        doomed = sorted(set(names) & greet(admin, told))
+        if not doomed:
+            return []
+        for future in admin.delete_topics(doomed, operation_timeout=30).values():
+            future.result()
+        while left := sorted(set(doomed) & greet(admin, told)):
+            if time.monotonic() > until:
+                msg = f"the broker has not deleted {', '.join(left)}; run this again later"
+                raise CommandError(msg)
+            time.sleep(0.1)
+    except KafkaException as error:
+        raise unreachable(bootstrap_servers, error, told) from error
+    return doomed
 
 
 class LogScanner:

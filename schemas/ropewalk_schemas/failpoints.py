@@ -38,6 +38,21 @@ POINTS = {
     ),
     "erase": ("erase.begun", "erase.postgres.after", "erase.parquet.after"),
     "settle": ("settle.write.before", "settle.write.after", "settle.mark.after"),
+    "generations": (
+        "generation.begun",
+        "generation.published",
+        "generation.stored",
+        "generation.removing",
+        "generation.removed",
+        "promote.begun",
+        "promote.postgres.before",
+        "promote.postgres.after",
+        "promote.parquet.before",
+        "promote.parquet.exchanged",
+        "promote.parquet.after",
+        "promote.undoing",
+        "promote.undone",
+    ),
     "judge": ("judge.record.before", "judge.record.after", "judge.emit.after", "judge.mark.after"),
 }
 """All points, by the program that passes them."""

@@ -7,6 +7,7 @@ SinkError
 ├── MigrationError         the database has not the tables this code writes
 ├── DeletedRecordsError    the log no longer holds what is to be stored next
 ├── FencedError            another process took a partition over
+├── GenerationError        a generation of output cannot be made, switched or removed
 ├── QuarantineError        refused records could not be made durable
 └── StorageError           the database or the disk refuses what no single record explains
 """
@@ -38,6 +39,10 @@ class DeletedRecordsError(SinkError):
 
 class FencedError(SinkError):
     """Another process took a partition over; nothing of the batch was written."""
+
+
+class GenerationError(SinkError):
+    """A generation of output cannot be made, switched to or removed."""
 
 
 class QuarantineError(SinkError):

@@ -6,6 +6,7 @@
     _ropewalk/staging/<topic>/<partition>/<owner>/
     _ropewalk/lock/  _ropewalk/rewriting/  _ropewalk/rewritten/<dataset>.json
     _ropewalk/erasures/<erasure>.json  _ropewalk/erasures/found/
+    _ropewalk/generations/<name>/   the same again, of a generation beside
 
 Readers see the datasets only; `_ropewalk` is outside every dataset root. Pure.
 """
@@ -74,6 +75,11 @@ class Layout:
     def data_files(self, dataset: str) -> list[Path]:
         """Every file inside a dataset, sorted."""
         return sorted(path for path in (self.root / dataset).rglob("*") if path.is_file())
+
+
+def generation_root(root: Path, name: str) -> Path:
+    """The root of a generation's own datasets, below the root that readers know."""
+    return root / "_ropewalk" / "generations" / name
 
 
 def commit_name(from_offset: int) -> str:

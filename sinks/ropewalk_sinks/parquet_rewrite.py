@@ -33,6 +33,12 @@ def where(columns: Sequence[str], takes: Callable[[tuple[Any, ...]], bool]) -> D
     return doomed
 
 
+def all_but(trajectory_ids: Collection[str]) -> Doomed:
+    """The rows of all other trajectories."""
+    these = of_trajectories(trajectory_ids)
+    return lambda table: pc.invert(these(table))
+
+
 def copy_without(
     source: Path, target: Path, files: Files, doomed: Doomed, *, dataset: str
 ) -> Content | None:

@@ -31,9 +31,11 @@ def connect(dsn: str) -> Connection:
         ConfigError: If the DSN cannot be read.
         UnreachableError: If no server answers, or it refuses us.
     """
-    if _parts(dsn) is None:
+    known = _parts(dsn)
+    if known is None:
         raise ConfigError(_UNREADABLE)
-    options = f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
+    ours = f"-c TimeZone=UTC -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
+    options = f"{known.get('options', '')} {ours}".strip()
     try:
         return psycopg.connect(
             dsn,
@@ -51,6 +53,23 @@ def connect(dsn: str) -> Connection:
             f"{one_line(error)}; is it running? `ropewalk up` starts a local one"
         )
         raise UnreachableError(message) from error
+
+
+def in_schema(dsn: str, schema: str) -> str:
+    """A DSN by which every name means a table of this schema.
+
+    Args:
+        dsn: The database.
+        schema: A name that needs no quotes.
+
+    Raises:
+        ConfigError: If the DSN cannot be read.
+    """
+    known = _parts(dsn)
+    if known is None:
+        raise ConfigError(_UNREADABLE)
+    options = f"{known.get('options', '')} -c search_path={schema}".strip()
+    return make_conninfo(**known | {"options": options})
 
 
 @contextmanager

@@ -66,7 +66,7 @@ class WorkerSettings(BaseSettings):
         except SettingsError as error:
             msg = f"ROPEWALK_LIMITS is not JSON: {error.__cause__}"
             raise SettingError(msg) from error
-        if unknown := sorted(_unknown(settings.limits)):
+        if unknown := sorted(unknown_limits(settings.limits)):
             msg = (
                 f"ROPEWALK_LIMITS names unknown limits: {', '.join(unknown)}; known are "
                 f"{', '.join((*Settings.model_fields, *Limits.model_fields))}"
@@ -81,7 +81,7 @@ class WorkerSettings(BaseSettings):
         return settings
 
 
-def _unknown(limits: Settings) -> set[str]:
+def unknown_limits(limits: Settings) -> set[str]:
     """Names nobody knows: contracts keep them for a newer version, a person mistyped them."""
     parts = (limits, limits.default, *limits.projects.values())
     return {name for part in parts for name in (part.model_extra or {})}

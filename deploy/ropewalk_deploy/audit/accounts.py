@@ -83,6 +83,8 @@ class Accounts:
             published again is one; a trajectory sent again whole is another.
         rewards: Ledger entries by their place in the input; `reward_ids` by id, first one counts.
         refused: Quarantined records by their place.
+        promoted: Generations that took the place of some trajectories, first promoted one first:
+            the trajectories, and what its own topics say of them.
     """
 
     received: Counter[int] = field(default_factory=Counter)
@@ -91,6 +93,7 @@ class Accounts:
     reward_ids: dict[str, LedgerEntry] = field(default_factory=dict)
     refused: dict[Place, Refused] = field(default_factory=dict)
     undecodable: list[Place] = field(default_factory=list)
+    promoted: list[tuple[frozenset[str], "Accounts"]] = field(default_factory=list)
 
     def take_inputs(self, records: Iterable[LogRecord]) -> None:
         """Count input records."""
@@ -159,13 +162,24 @@ class Accounts:
                 ),
             )
 
+    def hashes(self) -> dict[PartKey, set[str]]:
+        """Every hash that was published for a part."""
+        return {key: {part.content_hash for part in seen} for key, seen in self.parts.items()}
+
     def stored_parts(self) -> dict[PartKey, PartSeen]:
-        """Which parts a sink must hold: the first of each identity that no sink refused."""
+        """Which parts a sink must hold.
+
+        The first of each identity that no sink refused; of trajectories that a promoted generation
+        speaks for, what that one says.
+        """
         held: dict[PartKey, PartSeen] = {}
         for key, seen in self.parts.items():
             for part in seen:
                 if part.place not in self.refused:
                     held.setdefault(key, part)
+        for ids, accounts in self.promoted:
+            held = {key: part for key, part in held.items() if key.trajectory_id not in ids}
+            held |= accounts.stored_parts()
         return held
 
 

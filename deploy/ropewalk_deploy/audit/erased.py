@@ -1,6 +1,6 @@
 """What erasures take from what the logs give, and whether the stores keep to it; pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -52,11 +52,16 @@ def without(accounts: Accounts, trajectories: Iterable[str]) -> Accounts:
     """A log in which there are no parts of some trajectories."""
     gone = set(trajectories)
     parts = {key: seen for key, seen in accounts.parts.items() if key.trajectory_id not in gone}
-    return replace(accounts, parts=parts)
+    promoted = [(ids, without(generation, gone)) for ids, generation in accounts.promoted]
+    return replace(accounts, parts=parts, promoted=promoted)
 
 
 def check_tombstones(
-    by_store: Mapping[str, Sequence[Tombstone]], erased: Mapping[PartKey, PartSeen], *, whole: bool
+    by_store: Mapping[str, Sequence[Tombstone]],
+    erased: Mapping[PartKey, PartSeen],
+    *,
+    whole: bool,
+    published: Mapping[PartKey, Collection[str]] | None = None,
 ) -> list[Check]:
     """Both stores know the same erasures, to the end, and removed what the log says.
 
@@ -64,7 +69,10 @@ def check_tombstones(
         by_store: The tombstones of each store.
         erased: The parts of erased trajectories, as the log has them.
         whole: Whether the log still has everything.
+        published: Every hash that a part has, in the log or in a generation: any may have been
+            what was stored when its trajectory was erased.
     """
+    hashes = published or {}
     if not any(by_store.values()):
         return []
     open_ones = unfinished(by_store)
@@ -74,7 +82,9 @@ def check_tombstones(
         for tombstone in found
         for i, one in tombstone.removed.trajectories.items()
         for part, digest in one.parts.items()
-        if (has := _hash(erased, PartKey(i, part))) != digest and (has or whole)
+        if (has := _hash(erased, PartKey(i, part))) != digest
+        and (has or whole)
+        and digest not in hashes.get(PartKey(i, part), ())
     ]
     n_removed = sum(t.removed.n_parts for found in by_store.values() for t in found)
     n = len(_subjects(by_store))

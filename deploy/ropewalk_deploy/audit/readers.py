@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ropewalk_deploy.audit.accounts import Accounts
 from ropewalk_deploy.audit.checks import Span
+from ropewalk_deploy.generations.names import topic_of
 from ropewalk_deploy.kafka import LogRecord, LogScanner
 from ropewalk_schemas.progress import Progress
 from ropewalk_schemas.topics import AGENT_EVENTS, PROGRESS, QUARANTINE, TRAJECTORIES
@@ -117,6 +118,19 @@ def read_later(scanner: LogScanner, ends: Ends) -> Accounts:
     for (topic, partition), end in ends.items():
         take_output(later, topic, scanner.records(topic, partition, start=end))
     return later
+
+
+def read_generation(scanner: LogScanner, name: str) -> Accounts:
+    """What the topics of a generation of output say."""
+    accounts = Accounts()
+    for topic, take in (
+        (TRAJECTORIES.name, accounts.take_outputs),
+        (QUARANTINE.name, accounts.take_quarantine),
+    ):
+        own = topic_of(topic, name)
+        for partition in scanner.partitions(own):
+            take(own, scanner.records(own, partition))
+    return accounts
 
 
 class _Todo:

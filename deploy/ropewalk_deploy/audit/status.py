@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ropewalk_deploy.audit.erased import unfinished
+from ropewalk_deploy.audit.generations import half_done
 from ropewalk_deploy.audit.readers import newest_progress
 from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.kafka import LogScanner
@@ -16,6 +17,7 @@ from ropewalk_schemas.windows import from_micros
 from ropewalk_sinks import parquet_erase, parquet_reads, postgres_erase, postgres_reads
 from ropewalk_sinks.errors import SinkError
 from ropewalk_sinks.postgres_connection import masked
+from ropewalk_sinks.postgres_generations import read_generations
 
 RATE_OVER_S = 60
 
@@ -75,6 +77,7 @@ def gather(places: Endpoints) -> dict[str, Any]:
         "sinks": [asdict(s) for s in sinks],
         "erasures": _erasures(places),
         "last_window": _last_window(places),
+        "generations": _generations(places),
     }
 
 
@@ -148,3 +151,11 @@ def _last_window(places: Endpoints) -> dict[str, Any] | None:
         return postgres_reads.last_window(places.postgres_dsn)
     except SinkError:
         return None  # the sink's own line says what is wrong with the database
+
+
+def _generations(places: Endpoints) -> dict[str, Any] | None:
+    try:
+        known = read_generations(places.postgres_dsn)
+    except SinkError:
+        return None  # likewise
+    return {"states": {each.name: each.state for each in known}, "half_done": half_done(known)}

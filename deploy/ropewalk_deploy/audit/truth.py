@@ -131,7 +131,7 @@ def _check_totals(ledger: Ledger, accounts: Accounts, spans: Spans) -> Check:
 
 def _check_statuses(ledger: Ledger, accounts: Accounts, spans: Spans) -> Check:
     """The last part says the status that the trajectory's end said, where the end is in it."""
-    stored = {key.trajectory_id: seen[0].status for key, seen in accounts.parts.items()}
+    stored = {key.trajectory_id: part.status for key, part in accounts.stored_parts().items()}
     wrong = []
     n = 0
     for event in ledger.events.values():

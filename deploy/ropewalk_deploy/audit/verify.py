@@ -9,6 +9,7 @@ from ropewalk_deploy.audit.accounts import Accounts, PartKey, Place
 from ropewalk_deploy.audit.checks import Check, check_counts, check_equation, check_sets
 from ropewalk_deploy.audit.earned import check_earned, due_as_of
 from ropewalk_deploy.audit.erased import Split, check_nothing_left, check_tombstones, split
+from ropewalk_deploy.audit.generations import check_switches, published_hashes, read_promoted
 from ropewalk_deploy.audit.readers import (
     Ends,
     Reading,
@@ -28,6 +29,7 @@ from ropewalk_schemas.windows import from_micros
 from ropewalk_sinks import parquet_erase, parquet_reads, postgres_erase, postgres_reads
 from ropewalk_sinks.erasures import all_erasures
 from ropewalk_sinks.parquet_checks import check_files
+from ropewalk_sinks.postgres_generations import Generation, read_generations
 from ropewalk_sinks.postgres_ledger import entries_as_of
 
 Key = TypeVar("Key")
@@ -94,6 +96,8 @@ def verify(
         behind = wait_for_worker(scanner, timeout_s=timeout_s)
         checks = [_caught_up("worker", len(behind), str(behind))]
         reading = read_logs(scanner, share)
+        generations = read_generations(places.postgres_dsn)
+        reading.accounts.promoted = read_promoted(scanner, places.postgres_dsn, generations)
         for partition, span in sorted(reading.spans.items()):
             checks.append(check_equation(partition, span))
             if reading.log_starts[partition] == 0:
@@ -101,10 +105,12 @@ def verify(
         checks.append(_decodable(reading.accounts))
         for stored in stores(places):
             checks += _check_store(stored, reading, scanner, timeout_s, places)
-        checks += _check_erasures(places, reading)
+        checks += _check_erasures(places, reading, scanner, generations)
         if with_replay:
             checks += check_replay(replay(scanner, reading), reading.accounts)
     checks.append(_files_check(places.parquet_path))
+    if generations:
+        checks.append(check_switches(generations))
     if ledger is not None:
         progress = {p: span.after for p, span in reading.spans.items()}
         truth = read_ledger(ledger)
@@ -121,7 +127,9 @@ def _erased(places: Endpoints, accounts: Accounts) -> set[str]:
     return set(erasures.trajectories)
 
 
-def _check_erasures(places: Endpoints, reading: Reading) -> list[Check]:
+def _check_erasures(
+    places: Endpoints, reading: Reading, scanner: LogScanner, generations: list[Generation]
+) -> list[Check]:
     dsn, path = places.postgres_dsn, places.parquet_path
     tombstones = {
         "postgres": postgres_erase.tombstones(dsn),
@@ -129,7 +137,10 @@ def _check_erasures(places: Endpoints, reading: Reading) -> list[Check]:
     }
     found = split(reading.accounts, all_erasures(dsn, path))
     whole = not any(reading.log_starts.values())
-    checks = check_tombstones(tombstones, found.erased_parts, whole=whole)
+    if not any(tombstones.values()):
+        return []
+    published = published_hashes(scanner, reading.accounts, generations)
+    checks = check_tombstones(tombstones, found.erased_parts, whole=whole, published=published)
     if checks:
         checks.append(check_nothing_left("postgres, all tables", postgres_erase.leftovers(dsn)))
         checks.append(check_nothing_left("parquet, all files", parquet_erase.leftovers(path)))

@@ -53,6 +53,8 @@ def status_command(*, as_json: bool) -> None:
     if found["last_window"]:
         window = ", ".join(f"{k} {v}" for k, v in found["last_window"].items())
         console.print(f"window    {window}")
+    for line in (found["generations"] or {}).get("half_done", ()):
+        console.print(f"half done generation {line}")
 
 
 def _erasures(found: dict[str, Any]) -> Iterator[str]:

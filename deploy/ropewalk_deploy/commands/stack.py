@@ -10,7 +10,7 @@ from ropewalk_deploy.kafka import LogScanner, create_topics
 from ropewalk_deploy.stack.local import down, up
 from ropewalk_deploy.stack.model import Stack
 from ropewalk_schemas.topics import TOPICS
-from ropewalk_sinks.postgres_migrations import migrate
+from ropewalk_sinks.postgres_generations import migrate_all
 from ropewalk_sinks.postgres_reads import stored_offsets
 
 
@@ -25,7 +25,7 @@ def bring_up() -> Stack:
     stack = up(config.home(), progress, java_home=config.java_home())
     for name in create_topics(stack.bootstrap_servers, TOPICS):
         progress(f"created topic {name}")
-    for name in migrate(stack.postgres_dsn):
+    for name in migrate_all(stack.postgres_dsn):
         progress(f"applied migration {name}")
     _check_same_log(stack)
     return stack

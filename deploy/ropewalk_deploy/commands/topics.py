@@ -7,7 +7,7 @@ import click
 from ropewalk_deploy import config
 from ropewalk_deploy.kafka import create_topics
 from ropewalk_schemas.topics import TOPICS
-from ropewalk_sinks.postgres_migrations import migrate
+from ropewalk_sinks.postgres_generations import migrate_all
 
 
 @click.group("topics")
@@ -37,7 +37,7 @@ def ls_command(*, as_json: bool) -> None:
 @click.command("migrate")
 def migrate_command() -> None:
     """Apply the migrations that are missing in Postgres."""
-    applied = migrate(config.endpoints().postgres_dsn)
+    applied = migrate_all(config.endpoints().postgres_dsn)
     click.echo("\n".join(f"applied {name}" for name in applied) or "the tables are up to date")
 
 

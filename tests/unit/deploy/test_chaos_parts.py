@@ -49,7 +49,7 @@ def test_a_point_can_end_a_process(tmp_path: Path) -> None:
 def test_every_point_of_the_catalogue_is_in_the_code_once_and_no_other() -> None:
     code = [
         file.read_text()
-        for folder in ("sinks", "stream_processors")
+        for folder in ("deploy", "sinks", "stream_processors")
         for file in (ROOT / folder).rglob("*.py")
     ]
     known = [point for points in failpoints.POINTS.values() for point in points]

@@ -1,0 +1,1 @@
+"""Rebuilding a range of the log beside what readers see, comparing the two, and switching over."""
