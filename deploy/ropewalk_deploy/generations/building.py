@@ -28,7 +28,7 @@ from ropewalk_sinks.erasure import Erasures
 from ropewalk_sinks.erasures import all_erasures
 from ropewalk_sinks.postgres_generations import Generation, Register, open_register
 from ropewalk_sinks.postgres_migrations import migrate
-from ropewalk_stream_processors.kafka import Publisher
+from ropewalk_stream_processors.kafka import LogReader, Publisher
 from ropewalk_stream_processors.partitions import ENGINE_VERSION
 from ropewalk_stream_processors.trajectory.records import Output
 
@@ -94,8 +94,11 @@ def reprocess(places: Endpoints, order: Order, *, timeout_s: float, share: Share
     name = check_name(order.name)
     with open_register(places.postgres_dsn) as register:
         _require_free(register, name)
-        with LogScanner(places.bootstrap_servers) as scanner:
-            sources = read_sources(scanner, order.limits)
+        with (
+            LogScanner(places.bootstrap_servers) as scanner,
+            LogReader(places.bootstrap_servers, config.kafka_security()) as reader,
+        ):
+            sources = read_sources(scanner, reader, order.limits)
             _wait_for_sinks(places, scanner, timeout_s)
             erasures = all_erasures(places.postgres_dsn, places.parquet_path)
             erased = _erased(erasures)

@@ -9,8 +9,9 @@ from ropewalk_deploy.generations.rebuilding import Log, open_lives
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_schemas.limits import Settings
 from ropewalk_schemas.progress import Progress
-from ropewalk_schemas.topics import AGENT_EVENTS, PROGRESS, SETTINGS
-from ropewalk_stream_processors.ledger import Known, known_of
+from ropewalk_schemas.topics import AGENT_EVENTS, SETTINGS
+from ropewalk_stream_processors import restoring
+from ropewalk_stream_processors.kafka import LogReader
 from ropewalk_stream_processors.partitions import ENGINE_VERSION, INITIAL_SETTINGS
 from ropewalk_stream_processors.trajectory.account import restore
 from ropewalk_stream_processors.trajectory.outputs import Place
@@ -31,30 +32,37 @@ class Source:
     open_lives: frozenset[str]
 
 
-def read_sources(scanner: LogScanner, limits: Settings | None) -> dict[int, Source]:
+def read_sources(
+    scanner: LogScanner, reader: LogReader, limits: Settings | None
+) -> dict[int, Source]:
     """Every partition that a worker has accounted for.
 
     Args:
         scanner: Reads the log whenever it is asked for, so it must stay open.
+        reader: Reads what a worker restores from.
         limits: In place of those in the log.
 
     Raises:
         CommandError: If the log no longer says what must be known.
+        LostChunksError: If chunks that an account names are gone.
     """
     partitions = scanner.partitions(AGENT_EVENTS.name)
-    found = {}
-    for partition in partitions:
-        progress = [(r.key, r.value) for r in scanner.records(PROGRESS.name, partition)]
-        known = known_of(partition, progress)
-        if known.progress is not None:
-            found[partition] = _source(scanner, partition, len(partitions), known, limits)
-    return found
+    restorable = {partition: restoring.find(reader, partition) for partition in partitions}
+    return {
+        partition: _source(scanner, partition, len(partitions), found, limits)
+        for partition, found in restorable.items()
+        if found.known.progress is not None
+    }
 
 
 def _source(
-    scanner: LogScanner, partition: int, n_partitions: int, known: Known, limits: Settings | None
+    scanner: LogScanner,
+    partition: int,
+    n_partitions: int,
+    restorable: restoring.Found,
+    limits: Settings | None,
 ) -> Source:
-    account = known.progress
+    known, account = restorable.known, restorable.known.progress
     assert account is not None  # noqa: S101 - the caller has looked
     place = Place(AGENT_EVENTS.name, partition, ENGINE_VERSION)
     start, end = scanner.bounds(AGENT_EVENTS.name, partition).start, account.next_offset
@@ -66,7 +74,12 @@ def _source(
         raise CommandError(msg)
     open_now = open_lives(
         restore(
-            account, place, n_partitions=n_partitions, initial=INITIAL_SETTINGS, poison=known.skips
+            account,
+            place,
+            n_partitions=n_partitions,
+            initial=INITIAL_SETTINGS,
+            poison=known.skips,
+            chunks=restorable.chunks,
         ),
         _records(scanner, partition, account.replay_offset, end),
     )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ropewalk_deploy.generations.choice import Choice
 from ropewalk_schemas.limits import Settings
 from ropewalk_schemas.published import TrajectoryRow, decode_published
-from ropewalk_schemas.topics import KIND_HEADER, SETTINGS, TICK, TRAJECTORIES
+from ropewalk_schemas.topics import CHUNKS, KIND_HEADER, SETTINGS, TICK, TRAJECTORIES
 from ropewalk_schemas.windows import to_micros
 from ropewalk_stream_processors.trajectory.account import restore
 from ropewalk_stream_processors.trajectory.engine import Engine
@@ -149,7 +149,7 @@ def _applied(engine: Engine, log: Log, records: Iterable[InputRecord]) -> Iterat
             engine.apply(taken)
         except Exception as error:
             raise EngineFailureError(record.offset, error) from error
-        yield from engine.outputs
+        yield from (output for output in engine.outputs if output.topic != CHUNKS.name)
         engine.outputs.clear()
 
 
