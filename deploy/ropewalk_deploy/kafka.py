@@ -177,7 +177,8 @@ class LogScanner:
                 "fetch.message.max.bytes": CLIENT_MESSAGE_BYTES,
                 "fetch.max.bytes": CLIENT_MESSAGE_BYTES,
                 "receive.message.max.bytes": CLIENT_MESSAGE_BYTES + 1024 * 1024,
-                "fetch.wait.max.ms": 50,
+                # What is read is there already; a fetch that waits delays the next partition.
+                "fetch.wait.max.ms": 5,
             },
         )
 
@@ -230,7 +231,9 @@ class LogScanner:
             return
         self._consumer.assign([TopicPartition(topic, partition, position)])
         while position < stop:
-            for message in self._consumer.consume(1000, 0.05):
+            # Asked for many at once, it waits out its time even when there are some.
+            first = self._consumer.consume(1, 0.05)
+            for message in [*first, *self._consumer.consume(1000, 0.0)]:
                 if message.error():
                     raise unreachable(self._bootstrap_servers, KafkaException(message.error()))
                 record = _record(message)
