@@ -15,6 +15,7 @@ from ropewalk_deploy.stack.errors import ServerError
 from ropewalk_deploy.stack.kafka_config import (
     JVM_FLAGS,
     LOG4J2,
+    BrokerExtras,
     server_properties,
     to_properties,
 )
@@ -33,21 +34,31 @@ def daemon(layout: Layout) -> Daemon:
 
 
 def start(
-    layout: Layout, *, port: int, controller_port: int, java: Path, progress: Progress
+    layout: Layout,
+    *,
+    port: int,
+    controller_port: int,
+    java: Path,
+    progress: Progress,
+    extras: BrokerExtras | None = None,
 ) -> psutil.Process:
     """Launch the broker on the data that is there, or on none; does not wait until it answers."""
     jars.ensure_jars(layout.kafka / "libs", java=java, progress=progress)
     config = layout.kafka / "config"
     config.mkdir(parents=True, exist_ok=True)
     data = layout.kafka / "data"
-    settings = server_properties(data=data, port=port, controller_port=controller_port)
+    settings = server_properties(
+        data=data, port=port, controller_port=controller_port, extras=extras
+    )
     (config / "server.properties").write_text(to_properties(settings))
     (config / "log4j2.properties").write_text(LOG4J2)
     if not (data / "meta.properties").exists():
         progress("Kafka: formatting its storage (once)")
         _format(layout, java=java)
     progress(f"Kafka: starting on {HOST}:{port}")
-    command = [*_java_command(layout, java), "kafka.Kafka", str(config / "server.properties")]
+    flags = extras.jvm_flags if extras else ()
+    java_command = _java_command(layout, java, flags)
+    command = [*java_command, "kafka.Kafka", str(config / "server.properties")]
     return launch(daemon(layout), command)
 
 
@@ -81,10 +92,10 @@ def _home_flag(layout: Layout) -> str:
     return f"-Dropewalk.home={layout.root}"
 
 
-def _java_command(layout: Layout, java: Path) -> list[str]:
+def _java_command(layout: Layout, java: Path, flags: tuple[str, ...] = ()) -> list[str]:
     return [
         # Java opens files with other than ASCII letters in their names only under such a locale.
-        *("env", "LC_ALL=C.UTF-8", str(java), *JVM_FLAGS, _home_flag(layout)),
+        *("env", "LC_ALL=C.UTF-8", str(java), *JVM_FLAGS, *flags, _home_flag(layout)),
         *("-cp", f"{layout.kafka / 'config'}:{layout.kafka / 'libs'}/*"),
     ]
 

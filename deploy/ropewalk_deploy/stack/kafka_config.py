@@ -1,6 +1,7 @@
 """PURE. What a single Kafka broker for one machine is told."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ropewalk_deploy.stack.ports import HOST
@@ -43,8 +44,42 @@ appender.file.strategy.max = 3
 """
 
 
-def server_properties(*, data: Path, port: int, controller_port: int) -> dict[str, str | int]:
+@dataclass(frozen=True, slots=True)
+class BrokerExtras:
+    """What a test adds to a broker.
+
+    Args:
+        jvm_flags: After our own.
+        led: A second listener: its port, and the port that its clients are told to connect to,
+            where whoever reads along leads them back to the first.
+    """
+
+    jvm_flags: tuple[str, ...] = ()
+    led: tuple[int, int] | None = None
+
+    def properties(self) -> dict[str, str]:
+        """The second listener's settings, to be appended to those of the first."""
+        if self.led is None:
+            return {}
+        port, told = self.led
+        return {
+            "listeners": f",LED://{HOST}:{port}",
+            "advertised.listeners": f",LED://{HOST}:{told}",
+            "listener.security.protocol.map": ",LED:PLAINTEXT",
+        }
+
+
+def server_properties(
+    *, data: Path, port: int, controller_port: int, extras: BrokerExtras | None = None
+) -> dict[str, str | int]:
     """Settings of a broker that is its own controller, reachable from this machine only."""
+    settings = _alone(data, port, controller_port)
+    for name, more in (extras or BrokerExtras()).properties().items():
+        settings[name] = f"{settings[name]}{more}"
+    return settings
+
+
+def _alone(data: Path, port: int, controller_port: int) -> dict[str, str | int]:
     return {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,

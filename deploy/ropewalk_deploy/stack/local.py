@@ -11,6 +11,7 @@ from ropewalk_deploy.stack import kafka, postgres
 from ropewalk_deploy.stack.choices import agreed_state, standing_notes
 from ropewalk_deploy.stack.errors import ServerError
 from ropewalk_deploy.stack.java import find_java
+from ropewalk_deploy.stack.kafka_config import BrokerExtras
 from ropewalk_deploy.stack.locking import exclusive
 from ropewalk_deploy.stack.model import KAFKA, POSTGRES, Stack
 from ropewalk_deploy.stack.paths import Layout, create_home, layout_of
@@ -22,13 +23,20 @@ from ropewalk_deploy.stack.state import State, load_state, save_state
 STOP_WITHIN_S = {"Kafka": kafka.STOP_WITHIN_S, "Postgres": postgres.STOP_WITHIN_S}
 
 
-def up(home: Path, progress: Progress, *, java_home: Path | None = None) -> Stack:
+def up(
+    home: Path,
+    progress: Progress,
+    *,
+    java_home: Path | None = None,
+    extras: BrokerExtras | None = None,
+) -> Stack:
     """Start what is not running, on the data that is there; return when both servers answer.
 
     Args:
         home: Created when missing.
         progress: Told, in short sentences, what takes time.
         java_home: Where to look for a Java first.
+        extras: What a test adds to the broker; not remembered.
 
     Raises:
         StackError: If it cannot be done; what was started until then keeps running.
@@ -36,7 +44,7 @@ def up(home: Path, progress: Progress, *, java_home: Path | None = None) -> Stac
     layout = layout_of(home)
     create_home(layout)
     with exclusive(layout.lock_file, progress):
-        return _up(layout, progress, java_home)
+        return _up(layout, progress, java_home, extras)
 
 
 def down(home: Path, progress: Progress) -> list[str]:
@@ -76,7 +84,9 @@ def describe(home: Path) -> Stack | None:
     return _stack(layout, state, pids, notes=[*notes, *standing_notes(layout, state)])
 
 
-def _up(layout: Layout, progress: Progress, java_home: Path | None) -> Stack:
+def _up(
+    layout: Layout, progress: Progress, java_home: Path | None, extras: BrokerExtras | None
+) -> Stack:
     remembered = load_state(layout.state_file)
     if remembered is None:
         # Their ports and password are lost with stack.json; their data is not.
@@ -95,7 +105,7 @@ def _up(layout: Layout, progress: Progress, java_home: Path | None) -> Stack:
     save_state(state, layout.state_file)
     processes = {
         KAFKA: running.get(KAFKA)
-        or _start_kafka(layout, state, java_home=java_home, progress=progress),
+        or _start_kafka(layout, state, java_home=java_home, progress=progress, extras=extras),
         POSTGRES: running[POSTGRES]
         if site is None
         else postgres.start(layout, site, port=state.postgres_port, progress=progress),
@@ -106,7 +116,7 @@ def _up(layout: Layout, progress: Progress, java_home: Path | None) -> Stack:
         if all(is_alive(process) for process in running.values()):
             raise
         # What still ran when we looked was dying already: it has to be started after all.
-        return _up(layout, progress, java_home)
+        return _up(layout, progress, java_home, extras)
     pids = {name: process.pid for name, process in processes.items()}
     save_state(dataclasses.replace(state, pids=pids), layout.state_file)
     return _stack(layout, state, pids, notes=[*notes, *standing_notes(layout, state)])
@@ -122,7 +132,12 @@ def _prepare(site: Site, state: State, *, is_password_known: bool, progress: Pro
 
 
 def _start_kafka(
-    layout: Layout, state: State, *, java_home: Path | None, progress: Progress
+    layout: Layout,
+    state: State,
+    *,
+    java_home: Path | None,
+    progress: Progress,
+    extras: BrokerExtras | None,
 ) -> psutil.Process:
     return kafka.start(
         layout,
@@ -130,6 +145,7 @@ def _start_kafka(
         controller_port=state.controller_port,
         java=find_java(java_home),
         progress=progress,
+        extras=extras,
     )
 
 
