@@ -5,7 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BASE ?=
 RUNS ?= 5
+KILL_RUNS ?= 20
 SEED ?= 1
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install up demo check format test test-unit chaos guards bench down lock
@@ -47,8 +49,9 @@ test: check  ## every check and every test, two files at a time, each with serve
 test-unit: install  ## the tests that need no servers
 	$(BIN)/pytest tests/unit
 
-chaos: install  ## every fault, on servers of its own; RUNS=20 for more of each
-	$(BIN)/ropewalk chaos --seed $(SEED) --runs $(RUNS) --results .ropewalk/chaos.jsonl
+chaos: install  ## every fault, on servers of its own, and the table; goes on where it was stopped
+	$(BIN)/ropewalk chaos --seed $(SEED) --runs $(RUNS) --kill-runs $(KILL_RUNS) --jobs $(JOBS) \
+	    --results .ropewalk/chaos.jsonl
 
 guards: install  ## remove each guard from a copy, and see that its test fails; docs/guards.md
 	$(BIN)/python -m tests.guards

@@ -28,7 +28,7 @@ MODULES = {
     "settling": ("settle",),
     "judging": ("judge",),
     "demo": ("demo",),
-    "chaos": ("chaos",),
+    "chaos": ("chaos", "chaos-table"),
 }
 
 

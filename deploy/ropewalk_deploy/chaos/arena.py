@@ -5,13 +5,15 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from ropewalk_deploy.config import FAILPOINTS, HOME, Endpoints
 from ropewalk_deploy.kafka import create_topics
+from ropewalk_deploy.stack import ports
+from ropewalk_deploy.stack.kafka_config import BrokerExtras
 from ropewalk_deploy.stack.local import describe, down, up
 from ropewalk_schemas.topics import TOPICS
 from ropewalk_sinks.postgres_migrations import migrate
@@ -28,16 +30,29 @@ ENVIRONMENT = {
     "ROPEWALK_POSTGRES_BATCH_AGE_S": "0.3",
     "ROPEWALK_SETTLEMENT_INTERVAL_S": "0.3",
 }
+# A broker lives for minutes here: the code that the better compiler makes does not pay off.
+JVM_FLAGS = ("-XX:TieredStopAtLevel=1",)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arena:
-    """A local stack under a home of its own; its programs' log and its failpoints are there too."""
+    """A local stack under a home of its own; its programs' log and its failpoints are there too.
+
+    Args:
+        home: Where everything is.
+        places: How to reach the servers.
+        log: What the programs say.
+        failpoints: The folder in which points are armed.
+        led: Where clients of the broker's second listener must come from; see `BrokerExtras`.
+        keep: Whether the data stays at the end, to be looked at.
+    """
 
     home: Path
     places: Endpoints
     log: Path
     failpoints: Path
+    led: tuple[int, int]
+    keep: bool = field(default=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -63,24 +78,33 @@ class Arena:
 
     def start_servers(self) -> None:
         """Start what does not run, on the data that is there."""
-        up(self.home, _silent)
+        up(self.home, _silent, extras=_extras(self.led))
 
 
 @contextmanager
 def open_arena(home: Path, say: Callable[[str], None]) -> Iterator[Arena]:
     """Servers, topics and tables; all gone at the end, unless an error leaves them to look at."""
-    stack = up(home, say)
+    first = ports.choose()
+    led = (first, ports.choose(avoid=(first,)))
+    stack = up(home, say, extras=_extras(led))
     try:
         create_topics(stack.bootstrap_servers, TOPICS)
         migrate(stack.postgres_dsn)
         places = Endpoints(stack.bootstrap_servers, stack.postgres_dsn, stack.parquet_path)
         failpoints = home / "failpoints"
         failpoints.mkdir(exist_ok=True)
-        yield Arena(home, places, home / "programs.log", failpoints)
+        arena = Arena(home, places, home / "programs.log", failpoints, led)
+        yield arena
     finally:
         down(home, _silent)
+    if arena.keep:
+        return
     shutil.rmtree(stack.postgres_data, ignore_errors=True)  # may be outside of the home
     shutil.rmtree(home, ignore_errors=True)
+
+
+def _extras(led: tuple[int, int]) -> BrokerExtras:
+    return BrokerExtras(JVM_FLAGS, led)
 
 
 def _silent(_: str) -> None:

@@ -3,15 +3,18 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
 
 from ropewalk_deploy.audit.checks import Check
 from ropewalk_deploy.audit.quiet import wait_until_quiet
 from ropewalk_deploy.audit.readers import wait_until
 from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.chaos.arena import Arena
-from ropewalk_deploy.chaos.offsets import Offsets, read_offsets, watching
+from ropewalk_deploy.chaos.fought import Fought
+from ropewalk_deploy.chaos.offsets import Looker, Offsets, watching
 from ropewalk_deploy.commands.run import programs
 from ropewalk_deploy.demonstration import PROGRAM, SLOW_S, judge_of
 from ropewalk_deploy.errors import CommandError
@@ -27,6 +30,7 @@ from ropewalk_producers.config import RecorderSettings
 from ropewalk_sinks.errors import SinkError
 from ropewalk_sinks.judging.config import JudgeSettings
 
+LOOK_EVERY_S = 0.1
 RECOVERS_WITHIN_S, QUIET_WITHIN_S, LOAD_WITHIN_S = 90.0, 150.0, 240.0
 
 
@@ -63,6 +67,8 @@ class Fault:
 
     Args:
         strike: Does it, and undoes what must be undone for work to go on.
+        kind: A "kill" is tried more often.
+        alone: Whether the servers cannot be used for anything else afterwards.
         when: In the "play", or in the "round" of outcomes that follows.
         extra: Programs besides one worker, the sinks and settlement.
         options: Changes of the simulation.
@@ -72,25 +78,13 @@ class Fault:
 
     name: str
     strike: Callable[[Battle], None]
+    kind: Literal["kill", "other"] = "other"
+    alone: bool = False
     when: str = "play"
     extra: tuple[Program, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
     n_workers: int = 1
     judges: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Fought:
-    """What came of one run."""
-
-    fault: str
-    seed: int
-    events: int
-    lost: int
-    duplicated: int
-    wrong: int
-    recover_s: float
-    problems: list[str]
 
 
 def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) -> Fought:
@@ -142,18 +136,26 @@ def _struck(battle: Battle, fault: Fault, load: "_Load") -> float:
             lambda: battle.share >= at or load.is_over, timeout_s=LOAD_WITHIN_S, every_s=0.02
         )
     fault.strike(battle)
+    return recovery(battle)
+
+
+def recovery(battle: Battle) -> float:
+    """Seconds until everything that is in the logs now is assembled and stored in both sinks."""
     began = time.monotonic()
+    places = battle.arena.places
     seen: list[Offsets] = []  # the first look, and the newest
 
     def recovered() -> bool:
-        try:
-            with LogScanner(battle.arena.places.bootstrap_servers) as scanner:
-                seen[1:] = [read_offsets(battle.arena.places, scanner)]
-        except (CommandError, SinkError):
-            return False  # a server is only just back
-        return len(seen) > 1 and _covers(seen[-1], seen[0].ends)
+        with suppress(CommandError, SinkError), LogScanner(places.bootstrap_servers) as scanner:
+            looker = Looker(places, scanner)
+            while time.monotonic() - began < RECOVERS_WITHIN_S:
+                seen[1:] = [looker.look()]
+                if len(seen) > 1 and _covers(seen[-1], seen[0].ends):
+                    return True
+                time.sleep(LOOK_EVERY_S)
+        return False  # a server is only just back
 
-    if not wait_until(recovered, timeout_s=RECOVERS_WITHIN_S, every_s=0.1):
+    if not wait_until(recovered, timeout_s=RECOVERS_WITHIN_S, every_s=LOOK_EVERY_S):
         battle.notes.append(f"not recovered within {RECOVERS_WITHIN_S:.0f} s")
     return time.monotonic() - began
 

@@ -1,6 +1,7 @@
 """The catalogue: every fault by its name. Add one here and it is in the table."""
 
 import signal
+from typing import Any
 
 from ropewalk_deploy.chaos import strikes
 from ropewalk_deploy.chaos.battle import Fault
@@ -13,18 +14,23 @@ ONE_LONG = {"processes": 1, "agents": 1, "trajectories": 1, "short": 0.0, "long"
             "long_steps": 10_000, "rate": 0.0, "lost_clocks": 0.0}  # fmt: skip
 MANY_OPEN = {"agents": 2_000, "events": 20_000, "rate": 0.0, "long": 1.0, "short": 0.0}
 
+
+def _kill(name: str, strike: strikes.Strike, **more: Any) -> Fault:
+    return Fault(name, strike, kind="kill", **more)
+
+
 _FAULTS = (
-    Fault("kill-worker", strikes.kill("worker-1")),
-    Fault("kill-sink-postgres", strikes.kill("sink-postgres")),
-    Fault("kill-sink-parquet", strikes.kill("sink-parquet")),
-    Fault("kill-settle", strikes.kill("settle"), when="round"),
-    Fault("kill-judge", strikes.kill("judge"), judges=True),
-    Fault("kill-producers", strikes.nothing, options={"deaths": 2}),
-    Fault("die-at-points-worker", strikes.die_at_points("worker")),
-    Fault("die-at-points-sink-postgres", strikes.die_at_points("sink-postgres")),
-    Fault("die-at-points-sink-parquet", strikes.die_at_points("sink-parquet")),
-    Fault("die-at-points-settle", strikes.die_at_points("settle"), when="round"),
-    Fault("die-at-points-judge", strikes.die_at_points("judge"), judges=True),
+    _kill("kill-worker", strikes.kill("worker-1")),
+    _kill("kill-sink-postgres", strikes.kill("sink-postgres")),
+    _kill("kill-sink-parquet", strikes.kill("sink-parquet")),
+    _kill("kill-settle", strikes.kill("settle"), when="round"),
+    _kill("kill-judge", strikes.kill("judge"), judges=True),
+    _kill("kill-producers", strikes.nothing, options={"deaths": 2}),
+    _kill("die-at-points-worker", strikes.die_at_points("worker")),
+    _kill("die-at-points-sink-postgres", strikes.die_at_points("sink-postgres")),
+    _kill("die-at-points-sink-parquet", strikes.die_at_points("sink-parquet")),
+    _kill("die-at-points-settle", strikes.die_at_points("settle"), when="round"),
+    _kill("die-at-points-judge", strikes.die_at_points("judge"), judges=True),
     Fault("term-worker", strikes.terminate("worker-1")),
     Fault("term-sinks", strikes.roll("sink-postgres", "sink-parquet")),
     Fault("term-settle", strikes.terminate("settle"), when="round"),
@@ -51,10 +57,10 @@ _FAULTS = (
         strikes.freeze_at_point("parquet.link.before"),
         extra=(SECOND_PARQUET,),
     ),
-    Fault("broker-killed", strikes.restart_server("kafka", signal.SIGKILL)),
+    _kill("broker-killed", strikes.restart_server("kafka", signal.SIGKILL)),
     Fault("broker-stopped", strikes.restart_server("kafka", signal.SIGTERM)),
     Fault("broker-frozen", strikes.freeze_server("kafka")),
-    Fault("postgres-killed", strikes.restart_server("postgres", signal.SIGQUIT)),
+    _kill("postgres-killed", strikes.restart_server("postgres", signal.SIGQUIT)),
     Fault("postgres-restarted", strikes.restart_server("postgres", signal.SIGINT)),
     Fault("postgres-connections-cut", strikes.cut_connections),
     Fault("postgres-locked", strikes.hold_locks),

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 from ropewalk_deploy.audit.checks import MAX_IDS, Check
 from ropewalk_deploy.audit.quiet import READ_BY
-from ropewalk_deploy.audit.readers import Ends, newest_progress
+from ropewalk_deploy.audit.readers import Ends
 from ropewalk_deploy.audit.verify import stores
 from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.kafka import LogScanner
-from ropewalk_schemas.topics import AGENT_EVENTS, OUTCOMES, QUARANTINE, TRAJECTORIES
+from ropewalk_schemas.progress import Progress
+from ropewalk_schemas.topics import AGENT_EVENTS, OUTCOMES, PROGRESS, QUARANTINE, TRAJECTORIES
 from ropewalk_sinks.errors import SinkError
 
 EVERY_S = 0.5
@@ -20,12 +21,13 @@ EVERY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
-    """Ends of the logs, and how far the worker and each sink are."""
+    """Ends of the logs, how far the worker and each sink are, and the worker's accounts."""
 
     ends: Ends
     worker: Ends
     replay: Ends
     sinks: dict[str, Ends]
+    accounts: dict[int, Progress] = field(default_factory=dict)
 
     def done(self, place: tuple[str, int]) -> int:
         """Up to where all that read a partition have come."""
@@ -41,24 +43,51 @@ class Offsets:
         return {f"{who} {t}/{p}": n for who, at in named.items() for (t, p), n in at.items()}
 
 
-def read_offsets(places: Endpoints, scanner: LogScanner) -> Offsets:
-    """Everything as of now.
+class Looker:
+    """Looks at one scanner's logs again and again; of the accounts it reads what is new."""
 
-    Raises:
-        CommandError: If the broker does not answer.
-        SinkError: If the database does not.
-    """
-    accounts = newest_progress(scanner)
-    return Offsets(
-        ends={
-            (topic.name, p): scanner.bounds(topic.name, p).end
-            for topic in (AGENT_EVENTS, TRAJECTORIES, OUTCOMES, QUARANTINE)
-            for p in scanner.partitions(topic.name)
-        },
-        worker={(AGENT_EVENTS.name, p): a.next_offset for p, a in accounts.items()},
-        replay={(AGENT_EVENTS.name, p): a.replay_offset for p, a in accounts.items()},
-        sinks={stored.sink: stored.offsets() for stored in stores(places)},
-    )
+    def __init__(self, places: Endpoints, scanner: LogScanner) -> None:
+        self._places, self._scanner = places, scanner
+        self._partitions: dict[str, list[int]] = {}
+        self._read: dict[int, int] = {}
+        self._accounts: dict[int, Progress] = {}
+
+    def look(self) -> Offsets:
+        """Everything as of now.
+
+        Raises:
+            CommandError: If the broker does not answer.
+            SinkError: If the database does not.
+        """
+        self._read_accounts()
+        accounts = self._accounts.items()
+        return Offsets(
+            ends={
+                (topic.name, p): self._scanner.bounds(topic.name, p).end
+                for topic in (AGENT_EVENTS, TRAJECTORIES, OUTCOMES, QUARANTINE)
+                for p in self._of(topic.name)
+            },
+            worker={(AGENT_EVENTS.name, p): a.next_offset for p, a in accounts},
+            replay={(AGENT_EVENTS.name, p): a.replay_offset for p, a in accounts},
+            sinks={stored.sink: stored.offsets() for stored in stores(self._places)},
+            accounts=dict(accounts),
+        )
+
+    def _of(self, topic: str) -> list[int]:
+        if topic not in self._partitions:
+            self._partitions[topic] = self._scanner.partitions(topic)
+        return self._partitions[topic]
+
+    def _read_accounts(self) -> None:
+        for partition in self._of(PROGRESS.name):
+            start = self._read.get(partition, 0)
+            for record in self._scanner.records(PROGRESS.name, partition, start=start):
+                self._read[partition] = record.offset + 1
+                if record.key == str(partition).encode() and record.value is not None:
+                    account = Progress.model_validate_json(record.value)
+                    best = self._accounts.get(partition)
+                    if best is None or account.next_offset >= best.next_offset:
+                        self._accounts[partition] = account
 
 
 @dataclass
@@ -93,8 +122,9 @@ def watching(places: Endpoints) -> Iterator[Watched]:
         while not stop.wait(EVERY_S):
             try:
                 with LogScanner(places.bootstrap_servers) as scanner:
+                    looker = Looker(places, scanner)
                     while not stop.wait(EVERY_S):
-                        watched.look(read_offsets(places, scanner))
+                        watched.look(looker.look())
             except (CommandError, SinkError, KeyError):
                 continue
 

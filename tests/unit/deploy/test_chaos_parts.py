@@ -3,14 +3,25 @@
 import errno
 import os
 import signal
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ropewalk_deploy.chaos import series as series_module
 from ropewalk_deploy.chaos import table
-from ropewalk_deploy.chaos.battle import Fought
+from ropewalk_deploy.chaos.arena import Arena
+from ropewalk_deploy.chaos.battle import Fault
 from ropewalk_deploy.chaos.faults import FAULTS
+from ropewalk_deploy.chaos.fought import Fought, failed
 from ropewalk_deploy.chaos.offsets import Offsets, Watched
+from ropewalk_deploy.chaos.series import Series, planned
+from ropewalk_deploy.chaos.version import code_version
+from ropewalk_deploy.config import Endpoints
+from ropewalk_deploy.errors import CommandError
 from ropewalk_schemas import failpoints
 from ropewalk_schemas.topics import AGENT_EVENTS, QUARANTINE, TRAJECTORIES
 
@@ -69,12 +80,114 @@ def test_a_series_can_be_gone_on_with_and_is_summed_by_fault(tmp_path: Path) -> 
     for run in runs:
         table.append(file, run)
     assert table.load(file) == runs
-    rows = table.summary(runs)
-    assert rows[0] == {
+    assert table.summary(runs)[0] == {
         "fault": "a", "runs": 2, "events": 200, "lost": 0, "duplicated": 0, "recover_s": 5.5,
-        "wrong": 0,
+        "wrong": 0, "told": {},
     }  # fmt: skip
-    assert "| b | 1 | 100 | 2 | 0 | 1.0 | 2 |" in table.as_markdown(rows)
+    text = table.as_markdown(runs, ["b", "a"])
+    assert "| b | 1 | 100 | 2 | 0 | 1.0 | 2 |  |\n| a |" in text
+    assert "Sums of all 2 rows: 3 runs, 300 events, 2 lost, 0 duplicated, 2 wrong." in text
+
+
+def test_a_run_with_a_problem_is_kept_and_shown(tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    table.append(file, fought("a", 1, 2.0))
+    table.append(file, replace(failed("b", 7, CommandError("no worker")), version="abc"))
+    assert "- b, seed 7, code abc: CommandError: no worker" in table.as_markdown(table.load(file))
+    assert table.as_json(table.load(file))["problems"][0]["fault"] == "b"
+
+
+def test_what_is_expected_to_be_lost_is_summed_beside_what_is_lost() -> None:
+    runs = [replace(fought("a", n, 1.0), told={"deleted": 5, "named": 5}) for n in range(2)]
+    assert table.summary(runs)[0]["told"] == {"deleted": 10, "named": 10}
+    assert "| deleted 10, named 10 |" in table.as_markdown(runs)
+
+
+def test_a_line_torn_by_a_crash_is_passed_over_and_the_next_begins_anew(tmp_path: Path) -> None:
+    file = tmp_path / "runs.jsonl"
+    table.append(file, fought("a", 1, 2.0))
+    with file.open("a") as lines:
+        lines.write('{"fault": "a", "se')
+    table.append(file, fought("a", 2, 2.0))
+    assert [run.seed for run in table.load(file)] == [1, 2]
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "page.md"
+    file.write_text("# A page\n")
+    with pytest.raises(CommandError, match="holds no runs"):
+        table.load(file)
+
+
+def test_the_table_goes_between_its_two_markers() -> None:
+    page = f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n"
+    assert table.into_page(page, "new") == f"before\n{table.BEGIN}\nnew\n{table.END}\nafter\n"
+    with pytest.raises(CommandError, match="has no lines"):
+        table.into_page("before\nafter\n", "new")
+
+
+def test_kills_are_tried_more_often_and_what_was_made_is_not_made_again() -> None:
+    faults = [
+        Fault("big", lambda _: None, alone=True),
+        Fault("kill", lambda _: None, kind="kill"),
+        Fault("cut", lambda _: None),
+    ]
+    todo = planned(faults, 5, runs=1, kill_runs=3, known={("kill", 6)})
+    assert [(fault.name, seed) for fault, seed in todo] == [
+        ("kill", 5), ("cut", 5), ("big", 5), ("kill", 7),
+    ]  # fmt: skip
+
+
+@contextmanager
+def an_arena(home: Path, _: object) -> Iterator[Arena]:
+    """None of its servers."""
+    yield Arena(home, Endpoints("", "", home), home / "log", home, (1, 2))
+    home.rmdir()
+
+
+def a_series(
+    monkeypatch: pytest.MonkeyPatch, n: int, fight: Callable[[Arena, Fault, int], Fought]
+) -> tuple[Series, list[tuple[Fought, Arena]]]:
+    monkeypatch.setattr(series_module, "open_arena", an_arena)
+    faults = [Fault("a", lambda _: None), Fault("b", lambda _: None, alone=True)]
+    done: list[tuple[Fought, Arena]] = []
+    todo = deque(planned(faults, 0, runs=n, kill_runs=0, known=()))
+    return Series(todo, fight, lambda *told: done.append(told)), done
+
+
+def test_each_run_of_a_series_is_made_once_by_several_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fight(_: Arena, fault: Fault, seed: int) -> Fought:
+        if seed == 3:
+            raise ZeroDivisionError
+        return fought(fault.name, seed, 1.0)
+
+    series, done = a_series(monkeypatch, 20, fight)
+    series.run(3)
+    assert sorted((run.fault, run.seed) for run, _ in done) == [
+        (name, seed) for name in "ab" for seed in range(20)
+    ]
+    assert {run.seed for run, _ in done if run.problems} == {3}
+    assert {run.version for run, _ in done} == {code_version()}
+    by_arena = Counter(id(arena) for run, arena in done if run.fault == "a")
+    assert max(by_arena.values()) > 1
+    alone = [arena for run, arena in done if run.fault == "b"]
+    assert not {id(arena) for arena in alone} & set(by_arena)
+    assert all(arena.keep == bool(run.problems) for run, arena in done if run.fault == "b")
+
+
+def test_a_series_that_is_ended_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fight(_: Arena, fault: Fault, seed: int) -> Fought:
+        if seed == 2:
+            series.end()
+        return fought(fault.name, seed, 1.0)
+
+    series, done = a_series(monkeypatch, 20, fight)
+    series.run(1)
+    assert len(done) + len(series.todo) == 40
+    assert max(run.seed for run, _ in done) == 2
+    assert series.was_ended
 
 
 def offsets(worker: int, replay: int, postgres: int, parquet: int) -> Offsets:
