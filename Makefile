@@ -8,9 +8,11 @@ RUNS ?= 5
 KILL_RUNS ?= 20
 SEED ?= 1
 JOBS ?= 2
+MINUTES ?= 30
+RATE ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help install up demo check format test test-unit chaos guards bench down lock
+.PHONY: help install up demo check format test test-unit chaos soak guards bench down lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +54,9 @@ test-unit: install  ## the tests that need no servers
 chaos: install  ## every fault, on servers of its own, and the table; goes on where it was stopped
 	$(BIN)/ropewalk chaos --seed $(SEED) --runs $(RUNS) --kill-runs $(KILL_RUNS) --jobs $(JOBS) \
 	    --results .ropewalk/chaos.jsonl
+
+soak: install  ## half an hour of load and faults; memory, handles and lag must stay level
+	$(BIN)/ropewalk soak --minutes $(MINUTES) --rate $(RATE) --seed $(SEED)
 
 guards: install  ## remove each guard from a copy, and see that its test fails; docs/guards.md
 	$(BIN)/python -m tests.guards

@@ -29,6 +29,7 @@ MODULES = {
     "judging": ("judge",),
     "demo": ("demo",),
     "chaos": ("chaos", "chaos-table"),
+    "soak": ("soak",),
 }
 
 

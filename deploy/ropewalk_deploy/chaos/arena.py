@@ -43,7 +43,7 @@ class Arena:
         places: How to reach the servers.
         log: What the programs say.
         failpoints: The folder in which points are armed.
-        led: Where clients of the broker's second listener must come from; see `BrokerExtras`.
+        extras: What the broker has beside what `ropewalk up` gives it.
         keep: Whether the data stays at the end, to be looked at.
     """
 
@@ -51,7 +51,7 @@ class Arena:
     places: Endpoints
     log: Path
     failpoints: Path
-    led: tuple[int, int]
+    extras: BrokerExtras
     keep: bool = field(default=False)
 
     @property
@@ -78,22 +78,24 @@ class Arena:
 
     def start_servers(self) -> None:
         """Start what does not run, on the data that is there."""
-        up(self.home, _silent, extras=_extras(self.led))
+        up(self.home, _silent, extras=self.extras)
 
 
 @contextmanager
-def open_arena(home: Path, say: Callable[[str], None]) -> Iterator[Arena]:
+def open_arena(
+    home: Path, say: Callable[[str], None], *, jvm_flags: tuple[str, ...] = JVM_FLAGS
+) -> Iterator[Arena]:
     """Servers, topics and tables; all gone at the end, unless an error leaves them to look at."""
     first = ports.choose()
-    led = (first, ports.choose(avoid=(first,)))
-    stack = up(home, say, extras=_extras(led))
+    extras = BrokerExtras(jvm_flags, led=(first, ports.choose(avoid=(first,))))
+    stack = up(home, say, extras=extras)
     try:
         create_topics(stack.bootstrap_servers, TOPICS)
         migrate(stack.postgres_dsn)
         places = Endpoints(stack.bootstrap_servers, stack.postgres_dsn, stack.parquet_path)
         failpoints = home / "failpoints"
         failpoints.mkdir(exist_ok=True)
-        arena = Arena(home, places, home / "programs.log", failpoints, led)
+        arena = Arena(home, places, home / "programs.log", failpoints, extras)
         yield arena
     finally:
         down(home, _silent)
@@ -101,10 +103,6 @@ def open_arena(home: Path, say: Callable[[str], None]) -> Iterator[Arena]:
         return
     shutil.rmtree(stack.postgres_data, ignore_errors=True)  # may be outside of the home
     shutil.rmtree(home, ignore_errors=True)
-
-
-def _extras(led: tuple[int, int]) -> BrokerExtras:
-    return BrokerExtras(JVM_FLAGS, led)
 
 
 def _silent(_: str) -> None:

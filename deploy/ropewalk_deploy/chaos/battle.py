@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
+from urllib.parse import urlsplit
 
 from ropewalk_deploy.audit.checks import Check
 from ropewalk_deploy.audit.quiet import wait_until_quiet
@@ -15,7 +16,9 @@ from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.chaos.arena import Arena
 from ropewalk_deploy.chaos.fought import Fought
 from ropewalk_deploy.chaos.offsets import Looker, Offsets, watching
+from ropewalk_deploy.chaos.proxy import Proxy
 from ropewalk_deploy.commands.run import programs
+from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.demonstration import PROGRAM, SLOW_S, judge_of
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.kafka import LogScanner
@@ -24,6 +27,8 @@ from ropewalk_deploy.simulation.ledger_lines import Moment
 from ropewalk_deploy.simulation.model_server import model_server
 from ropewalk_deploy.simulation.options import SimulationOptions
 from ropewalk_deploy.simulation.scripted_model import by_account, moody
+from ropewalk_deploy.stack import ports
+from ropewalk_deploy.stack.ports import HOST
 from ropewalk_deploy.supervised import running, wait_until_owned
 from ropewalk_deploy.supervisor import Program, Supervisor
 from ropewalk_producers.config import RecorderSettings
@@ -32,6 +37,9 @@ from ropewalk_sinks.judging.config import JudgeSettings
 
 LOOK_EVERY_S = 0.1
 RECOVERS_WITHIN_S, QUIET_WITHIN_S, LOAD_WITHIN_S = 90.0, 150.0, 240.0
+
+
+Server = Literal["broker", "postgres"]
 
 
 @dataclass
@@ -44,6 +52,7 @@ class Battle:
     share: float = 0.0
     told: threading.Event = field(default_factory=threading.Event)
     notes: list[str] = field(default_factory=list)
+    proxies: dict["Server", Proxy] = field(default_factory=dict)
 
     def pid(self, name: str) -> int:
         """The process id of a living program; waits until it lives.
@@ -60,6 +69,10 @@ class Battle:
         """Let a random time pass: faults come at random moments."""
         time.sleep(self.rng.uniform(least_s, most_s))
 
+    def until(self, condition: Callable[[], bool], within_s: float) -> bool:
+        """Wait for something; gives whether it came."""
+        return wait_until(condition, timeout_s=within_s, every_s=0.02)
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -74,6 +87,7 @@ class Fault:
         options: Changes of the simulation.
         n_workers: How many.
         judges: Whether a judge is at work.
+        through: Servers that programs and agents reach through a proxy.
     """
 
     name: str
@@ -85,6 +99,7 @@ class Fault:
     options: Mapping[str, object] = field(default_factory=dict)
     n_workers: int = 1
     judges: bool = False
+    through: tuple[Server, ...] = ()
 
 
 def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) -> Fought:
@@ -101,18 +116,26 @@ def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) ->
         seed=seed,
         **given | shape | dict(fault.options),  # type: ignore[arg-type] # by name
     )
-    with model_server(moody(seed), by_account, slow_s=SLOW_S) as model, arena.log.open("ab") as log:
+    rng = Random(seed)  # noqa: S311 - a simulation
+    with (
+        model_server(moody(seed), by_account, slow_s=SLOW_S) as model,
+        arena.log.open("ab") as log,
+        proxied(arena, fault.through, rng) as (places, proxies),
+    ):
         judge, environment = judge_of(model, arena.places)
         judging = [PROGRAM] if fault.judges else []
         supervisor = Supervisor(
             [*programs(fault.n_workers), *fault.extra, *judging],
             output=log,
-            environment=arena.environment | environment | {"ROPEWALK_JUDGE_SETTLE_S": "0.5"},
+            environment=arena.environment
+            | environment
+            | places.environment()
+            | {"ROPEWALK_JUDGE_SETTLE_S": "0.5"},
         )
-        battle = Battle(arena, supervisor, Random(seed))  # noqa: S311 - a simulation
+        battle = Battle(arena, supervisor, rng, proxies=proxies)
         with running(supervisor) as is_alive, watching(arena.places) as watched:
             wait_until_owned(arena.places, is_alive)
-            load = _Load(battle, options, judge if fault.judges else None)
+            load = _Load(battle, options, places, judge if fault.judges else None)
             recover_s = _struck(battle, fault, load)
             report = load.wait()
             checks = verify(
@@ -123,6 +146,27 @@ def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) ->
                 with_replay=True,
             )
     return _fought(fault, seed, report, [*checks, watched.check()], battle.notes, recover_s)
+
+
+@contextmanager
+def proxied(
+    arena: Arena, servers: tuple[Server, ...], rng: Random
+) -> Iterator[tuple[Endpoints, dict[Server, Proxy]]]:
+    """How programs reach the servers, some of them through proxies of ours."""
+    with ExitStack() as stack:
+        places = arena.places
+        proxies: dict[Server, Proxy] = {}
+        if "broker" in servers:
+            port, told = arena.extras.led or (0, 0)
+            proxies["broker"] = stack.enter_context(Proxy(told, port, rng).running())
+            places = replace(places, bootstrap_servers=f"{HOST}:{told}")
+        if "postgres" in servers:
+            port = int(urlsplit(places.postgres_dsn).port or 0)
+            own = ports.choose(avoid=arena.extras.led or ())
+            proxies["postgres"] = stack.enter_context(Proxy(own, port, rng).running())
+            dsn = places.postgres_dsn.replace(f":{port}/", f":{own}/")
+            places = replace(places, postgres_dsn=dsn)
+        yield places, proxies
 
 
 def _struck(battle: Battle, fault: Fault, load: "_Load") -> float:
@@ -169,17 +213,23 @@ class _Load:
     """The simulation in a thread."""
 
     def __init__(
-        self, battle: Battle, options: SimulationOptions, judge: JudgeSettings | None
+        self,
+        battle: Battle,
+        options: SimulationOptions,
+        places: Endpoints,
+        judge: JudgeSettings | None,
     ) -> None:
         self._battle, self._options, self._judge = battle, options, judge
+        self._servers = places.bootstrap_servers
         self._report: SimulationReport | None = None
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="load")
         self._thread.start()
 
     def _run(self) -> None:
-        servers = self._battle.arena.places.bootstrap_servers
-        settings = RecorderSettings(project="chaos", service="chaos", bootstrap_servers=servers)
+        settings = RecorderSettings(
+            project="chaos", service="chaos", bootstrap_servers=self._servers
+        )
         try:
             self._report = simulate(self._options, settings, self._progress, self._caught_up)
         except Exception as error:  # raised again where it is waited for

@@ -3,7 +3,7 @@
 import signal
 from typing import Any
 
-from ropewalk_deploy.chaos import strikes
+from ropewalk_deploy.chaos import lines, strikes
 from ropewalk_deploy.chaos.battle import Fault
 from ropewalk_deploy.chaos.readers import read_while
 from ropewalk_deploy.supervisor import Program
@@ -60,9 +60,15 @@ _FAULTS = (
     _kill("broker-killed", strikes.restart_server("kafka", signal.SIGKILL)),
     Fault("broker-stopped", strikes.restart_server("kafka", signal.SIGTERM)),
     Fault("broker-frozen", strikes.freeze_server("kafka")),
+    Fault("broker-slow", lines.slow("broker"), through=("broker",)),
+    Fault("broker-cut", lines.cut("broker"), through=("broker",)),
     _kill("postgres-killed", strikes.restart_server("postgres", signal.SIGQUIT)),
     Fault("postgres-restarted", strikes.restart_server("postgres", signal.SIGINT)),
     Fault("postgres-connections-cut", strikes.cut_connections),
+    Fault("postgres-slow", lines.slow("postgres"), through=("postgres",)),
+    Fault("postgres-cut", lines.cut("postgres"), through=("postgres",)),
+    Fault("postgres-cut-amid-copy", lines.cut_copy, through=("postgres",)),
+    Fault("postgres-cut-at-commit", lines.cut_commit_answers, through=("postgres",)),
     Fault("postgres-locked", strikes.hold_locks),
     Fault("postgres-frozen", strikes.freeze_server("postgres")),
     Fault(

@@ -22,6 +22,7 @@ from ropewalk_deploy.chaos.series import Series, planned
 from ropewalk_deploy.chaos.version import code_version
 from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.errors import CommandError
+from ropewalk_deploy.stack.kafka_config import BrokerExtras
 from ropewalk_schemas import failpoints
 from ropewalk_schemas.topics import AGENT_EVENTS, QUARANTINE, TRAJECTORIES
 
@@ -141,7 +142,7 @@ def test_kills_are_tried_more_often_and_what_was_made_is_not_made_again() -> Non
 @contextmanager
 def an_arena(home: Path, _: object) -> Iterator[Arena]:
     """None of its servers."""
-    yield Arena(home, Endpoints("", "", home), home / "log", home, (1, 2))
+    yield Arena(home, Endpoints("", "", home), home / "log", home, BrokerExtras())
     home.rmdir()
 
 
