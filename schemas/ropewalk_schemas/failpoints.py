@@ -21,6 +21,7 @@ POINTS = {
         "worker.chunks.after_delete",
         "worker.commit.after",
     ),
+    "worker in a replay": ("worker.replay.amid",),
     "sink-postgres": (
         "postgres.copy.before",
         "postgres.copy.after",

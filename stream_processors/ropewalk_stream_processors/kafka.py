@@ -5,7 +5,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -108,6 +116,49 @@ class Publisher:
         if waiting:
             msg = f"{waiting} outputs were not acknowledged within {self._timeout_s:.0f} s"
             raise PublishError(msg)
+
+
+class GroupBroker:
+    """What a broker says of one topic and of the group that reads it."""
+
+    def __init__(
+        self, bootstrap_servers: str, topic: str, group: str, security: KafkaSecurity = OPEN
+    ) -> None:
+        self._servers, self._topic, self._group = bootstrap_servers, topic, group
+        self._admin = AdminClient(
+            {"bootstrap.servers": bootstrap_servers, **security.librdkafka(), "log_level": 0}
+        )
+
+    def topic_id(self) -> str | None:
+        """Which topic has the name now: one made anew has another id; None if there is none.
+
+        Raises:
+            WorkerError: If the broker does not answer.
+        """
+        try:
+            asked = self._admin.describe_topics(
+                TopicCollection([self._topic]), request_timeout=ANSWER_WITHIN_S
+            )
+            return str(asked[self._topic].result().topic_id)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise unreachable(self._servers, error, []) from error
+
+    def n_owned(self) -> int:
+        """How many partitions the members of the group own.
+
+        Raises:
+            WorkerError: If the broker does not answer.
+        """
+        try:
+            asked = self._admin.describe_consumer_groups(
+                [self._group], request_timeout=ANSWER_WITHIN_S
+            )
+            members = asked[self._group].result().members
+        except KafkaException as error:
+            raise unreachable(self._servers, error, []) from error
+        return sum(len(member.assignment.topic_partitions) for member in members)
 
 
 def describe_topics(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ropewalk_schemas.progress import Crash, Progress, Skip
 
 CRASHES_TO_SKIP = 3
+KeyValue = tuple[bytes | None, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +15,15 @@ class Known:
 
     Attributes:
         floors: N of every account below which chunks were deleted.
+        forgotten: Keys of what an operator meant to go when they deleted the account: whoever goes
+            on deletes them, as they are about another log.
     """
 
     progress: Progress | None = None
     crash: Crash | None = None
     skips: frozenset[int] = frozenset()
     floors: frozenset[int] = frozenset()
+    forgotten: frozenset[bytes] = frozenset()
 
 
 def progress_key(partition: int) -> bytes:
@@ -42,7 +46,7 @@ def skip_key(partition: int, offset: int) -> bytes:
     return f"{partition}/skip/{offset}".encode()
 
 
-def known_of(partition: int, records: Iterable[tuple[bytes | None, bytes | None]]) -> Known:
+def known_of(partition: int, records: Iterable[KeyValue]) -> Known:
     """What a partition's progress records say; the account with the largest N counts.
 
     Raises:
@@ -53,7 +57,8 @@ def known_of(partition: int, records: Iterable[tuple[bytes | None, bytes | None]
     skips: set[int] = set()
     floors: set[int] = set()
     floor = f"{partition}/floor/".encode()
-    for key, value in records:
+    before, after = _begun_anew(partition, list(records))
+    for key, value in after:
         if key is None or value is None:
             if key is not None and key.startswith(floor):
                 floors.discard(int(key.removeprefix(floor)))
@@ -68,7 +73,18 @@ def known_of(partition: int, records: Iterable[tuple[bytes | None, bytes | None]
             crash = Crash.model_validate_json(value)
         elif key.startswith(f"{partition}/skip/".encode()):
             skips.add(Skip.model_validate_json(value).offset)
-    return Known(best, crash, frozenset(skips), frozenset(floors))
+    forgotten = before - {key for key, _ in after if key is not None}
+    return Known(best, crash, frozenset(skips), frozenset(floors), forgotten)
+
+
+def _begun_anew(partition: int, records: list[KeyValue]) -> tuple[frozenset[bytes], list[KeyValue]]:
+    """Keys that held something when an operator deleted the account, and the records since then."""
+    begin = max((n for n, one in enumerate(records, 1) if one == (progress_key(partition), None)),
+                default=0)  # fmt: skip
+    held = {key: value for key, value in records[:begin] if key is not None}
+    own = f"{partition}/".encode()
+    gone = (key for key, value in held.items() if value is not None and key.startswith(own))
+    return frozenset(gone), records[begin:]
 
 
 def poison_of(known: Known) -> Crash | None:

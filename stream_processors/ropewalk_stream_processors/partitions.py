@@ -110,6 +110,8 @@ class Partitions:
         begun = self._clock()
         known, chunks, unnamed = find(reader, partition)
         n_chunks = len(chunks)
+        for key in known.forgotten:
+            self._publisher.send(PROGRESS.name, partition, key, None)
         poison = self._decide_poison(partition, known)
         engine = restore(
             known.progress,
@@ -121,7 +123,10 @@ class Partitions:
         )
         engine.unnamed += unnamed
         low, high = reader.bounds(AGENT_EVENTS.name, partition)
+        if known.progress is None:
+            engine.next_offset = low  # nothing was ever accounted for: what is there is all
         check_reach(partition, low, engine.next_offset)
+        check_same_log(partition, high, max(engine.next_offset, engine.target))
         fields = {
             "partition": partition,
             "from": engine.next_offset,
@@ -294,8 +299,27 @@ def check_reach(partition: int, log_start: int, needed: int) -> None:
     if log_start > needed:
         msg = (
             f"{AGENT_EVENTS.name}[{partition}] begins at offset {log_start}, but {needed} is "
-            "needed to go on: events were deleted before they were assembled. Restore the topic or "
-            "raise its retention; to go on without them, delete the partition's account knowingly"
+            f"needed to go on: {log_start - needed:,} records were deleted before they were "
+            "assembled. Restore the topic or raise its retention; to go on without them, delete "
+            f"the partition's account knowingly: a record with key {partition} and no value, in "
+            f"partition {partition} of {PROGRESS.name}"
+        )
+        raise LostEventsError(msg)
+
+
+def check_same_log(partition: int, log_end: int, accounted: int) -> None:
+    """Whether the log is the one that was read.
+
+    Raises:
+        LostEventsError: If it ends before what is accounted for.
+    """
+    if log_end < accounted:
+        msg = (
+            f"{AGENT_EVENTS.name}[{partition}] ends at offset {log_end}, but {accounted} records "
+            "are accounted for: it is another log, the topic was made anew, and what was open in "
+            "the old one is lost. To go on with the new one, delete the partition's account "
+            f"knowingly: a record with key {partition} and no value, in partition {partition} of "
+            f"{PROGRESS.name}"
         )
         raise LostEventsError(msg)
 

@@ -20,7 +20,7 @@ from mode import Service
 from ropewalk_schemas.failpoints import reach
 from ropewalk_schemas.topics import AGENT_EVENTS
 from ropewalk_stream_processors.errors import WorkerError
-from ropewalk_stream_processors.partitions import Partitions, check_reach
+from ropewalk_stream_processors.partitions import Partitions, check_reach, check_same_log
 from ropewalk_stream_processors.trajectory.records import InputRecord
 
 log = logging.getLogger(__name__)
@@ -47,9 +47,9 @@ class BatchConsumer(driver.Consumer):
         except asyncio.CancelledError:
             raise
         except WorkerError as error:
-            _die(error, error.exit_status)
+            die(error, error.exit_status)
         except Exception as error:  # whatever it is, going on could lose events
-            _die(error, 70)
+            die(error, 70)
 
     async def _drain(self, fetcher: Any) -> None:
         synced: int | None = None
@@ -92,6 +92,8 @@ class BatchConsumer(driver.Consumer):
         if batch[0].offset > expected:
             first = (await self.earliest_offsets(tp))[tp]
             check_reach(tp.partition, first, expected)
+        elif batch[0].offset < expected:  # the client began anew: its place is not in the log
+            check_same_log(tp.partition, (await self.highwaters(tp))[tp], expected)
         for start in range(0, len(batch), SLICE):
             if not self._current(synced):
                 return
@@ -103,6 +105,8 @@ class BatchConsumer(driver.Consumer):
                     if r.offset >= expected
                 ],
             )
+            if owned.engine.next_offset < owned.engine.target:
+                reach("worker.replay.amid")
             await asyncio.sleep(0)
 
     # -- what is committed: the replay points, as a hint for monitoring
@@ -123,7 +127,7 @@ class BatchConsumer(driver.Consumer):
         try:
             await asyncio.get_running_loop().run_in_executor(None, self._partitions.account, taken)
         except WorkerError as error:
-            _die(error, error.exit_status)
+            die(error, error.exit_status)
         committed: bool = await super()._commit(offsets)
         reach("worker.commit.after")
         return committed
@@ -152,7 +156,7 @@ class BatchTransport(driver.Transport):
     Fetcher = BatchFetcher
 
 
-def _die(error: BaseException, status: int) -> None:
+def die(error: BaseException, status: int) -> None:
     """End the process now: state is the log, so there is nothing to save, and nothing may go on."""
     log.critical("worker stops", extra={"fields": {"error": f"{type(error).__name__}: {error}"}})
     logging.shutdown()

@@ -4,11 +4,14 @@ import gc
 import logging
 import time
 
+from ropewalk_schemas.topics import AGENT_EVENTS
 from ropewalk_stream_processors.app import create_app, run_app
 from ropewalk_stream_processors.checks import NEEDED, check_topics
 from ropewalk_stream_processors.config import WorkerSettings
-from ropewalk_stream_processors.kafka import Publisher, describe_topics
+from ropewalk_stream_processors.kafka import GroupBroker, Publisher, describe_topics
 from ropewalk_stream_processors.partitions import Partitions
+from ropewalk_stream_processors.transport import die
+from ropewalk_stream_processors.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +29,8 @@ def run_worker(settings: WorkerSettings) -> None:
     log.info("worker starts", extra={"fields": fields})
     publisher = Publisher(servers, timeout_s=settings.publish_timeout_s, security=security)
     partitions = Partitions(settings, publisher, n_partitions=n_partitions, clock=time.monotonic)
+    broker = GroupBroker(servers, AGENT_EVENTS.name, settings.worker_group, security)
+    Watch(broker, partitions, settings.session_timeout_s).start(die)
     # Open trajectories are many long-lived objects: collecting them often costs a third.
     gc.set_threshold(50_000, 50, 50)
     run_app(create_app(settings, partitions))
