@@ -7,6 +7,10 @@ class CommandError(Exception):
     exit_status = 1
 
 
+class GaveUpError(CommandError):
+    """A program that was to be kept alive ended in a way that a restart cannot help."""
+
+
 class SettingError(CommandError):
     """A setting is missing or wrong."""
 

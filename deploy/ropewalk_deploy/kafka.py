@@ -38,6 +38,7 @@ STARTED_WITHIN_S = 15.0
 ANSWER_WITHIN_S = 10.0
 DELETED_WITHIN_S = 60.0
 LOOK_S = 2.0
+OWN_PARTITION = -1  # where the key belongs
 
 
 class LogRecord(NamedTuple):
@@ -158,6 +159,20 @@ def delete_topics(bootstrap_servers: str, names: Iterable[str]) -> list[str]:
     except KafkaException as error:
         raise unreachable(bootstrap_servers, error, told) from error
     return doomed
+
+
+def delete_before(bootstrap_servers: str, topic: str, partition: int, offset: int) -> None:
+    """Let a partition begin at an offset, as retention does.
+
+    Raises:
+        CommandError: If the broker does not answer or refuses.
+    """
+    admin = AdminClient(client_config(bootstrap_servers))
+    at = TopicPartition(topic, partition, offset)
+    try:
+        admin.delete_records([at])[at].result()
+    except KafkaException as error:
+        raise unreachable(bootstrap_servers, error) from error
 
 
 class LogScanner:
@@ -292,3 +307,57 @@ def send_again(
         msg = f"{n_failed} of {len(times_ms)} records were not acknowledged: {failed[:1]}"
         raise CommandError(msg)
     return times_ms
+
+
+def send_many(
+    bootstrap_servers: str,
+    topic: str,
+    records: Iterable[tuple[bytes | None, bytes | None]],
+    *,
+    partition: int = OWN_PARTITION,
+) -> int:
+    """Send records as fast as the broker takes them; all are durable when it returns.
+
+    Args:
+        bootstrap_servers: Where to.
+        topic: The topic.
+        records: Keys and values.
+        partition: Where all go; by default each goes where its key belongs.
+
+    Returns:
+        How many.
+
+    Raises:
+        CommandError: If not all were acknowledged.
+    """
+    failed: list[str] = []
+
+    def delivered(error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            failed.append(error.str())
+
+    producer = Producer(
+        {
+            **client_config(bootstrap_servers),
+            "enable.idempotence": True,
+            "partitioner": "murmur2",
+            "compression.type": "zstd",
+            "linger.ms": 20,
+            "message.max.bytes": CLIENT_MESSAGE_BYTES,
+        },
+    )
+    n_sent = 0
+    for key, value in records:
+        while True:
+            try:
+                producer.produce(topic, value, key, partition, on_delivery=delivered)
+                break
+            except BufferError:  # the queue is full: let some go
+                producer.poll(0.05)
+        n_sent += 1
+        producer.poll(0)
+    waiting = producer.flush(120)
+    if failed or waiting:
+        msg = f"{len(failed) + waiting} of {n_sent} records were not acknowledged: {failed[:1]}"
+        raise CommandError(msg)
+    return n_sent

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import IO
 
 from ropewalk_deploy.config import child_environment
-from ropewalk_deploy.errors import CommandError
+from ropewalk_deploy.errors import GaveUpError
 from ropewalk_deploy.restarts import HEALTHY_AFTER_S, verdict
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,11 @@ LOOK_EVERY_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One program: its name and the `ropewalk` arguments that start it."""
+    """One program: its name, the `ropewalk` arguments that start it, and where that command is."""
 
     name: str
     arguments: tuple[str, ...]
+    module: str = "ropewalk_deploy"
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class Supervisor:
         """Keep everything alive until asked to stop.
 
         Raises:
-            CommandError: If a program ended in a way that a restart cannot help.
+            GaveUpError: If a program ended in a way that a restart cannot help.
         """
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self.stop)
@@ -86,7 +87,7 @@ class Supervisor:
         finally:
             self._stop_all()
         if self._failure is not None:
-            raise CommandError(self._failure)
+            raise GaveUpError(self._failure)
 
     def _look_after(self, child: _Child, now: float) -> None:
         if child.process is None:
@@ -111,7 +112,7 @@ class Supervisor:
 
     def _start(self, child: _Child, now: float) -> None:
         child.process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "ropewalk_deploy", *child.program.arguments],
+            [sys.executable, "-m", child.program.module, *child.program.arguments],
             env=child_environment(self.environment),
             stdin=subprocess.DEVNULL,
             stdout=self.output,

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from ropewalk_deploy.simulation.ledger import Ledger, LedgerWriter, read_ledger
 from ropewalk_deploy.simulation.life import Life, LifePlan, Surroundings
 from ropewalk_deploy.simulation.options import SimulationOptions
-from ropewalk_deploy.simulation.recording import WitnessedPublisher
+from ropewalk_deploy.simulation.recording import Unruly, WitnessedPublisher
 from ropewalk_producers import Recorder, RecorderSettings
 from ropewalk_producers.errors import UnsendableError
 from ropewalk_producers.publisher import Publisher
@@ -75,7 +75,7 @@ def live(plan: LifePlan, *, broker: Publisher | None = None, before: Ledger | No
     died = False
     with LedgerWriter(plan.options.ledger / f"p{plan.process}.jsonl") as ledger:
         publisher = MortalPublisher(
-            broker or memory, ledger, rng=Random(1), duplicates=plan.options.duplicates
+            broker or memory, ledger, rng=Random(1), unruly=Unruly(plan.options.duplicates)
         )
         recorder = Recorder(SETTINGS, publisher=publisher, clock=clock)
         around = Surroundings(clock, slept_s.append, publisher.die, lambda _share: None)

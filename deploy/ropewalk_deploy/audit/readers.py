@@ -20,7 +20,10 @@ def newest_progress(scanner: LogScanner) -> dict[int, Progress]:
     newest: dict[int, Progress] = {}
     for partition in scanner.partitions(PROGRESS.name):
         for record in scanner.records(PROGRESS.name, partition):
-            if record.key == str(partition).encode() and record.value is not None:
+            if record.key == str(partition).encode():
+                if record.value is None:  # an operator's word: begin anew
+                    newest.pop(partition, None)
+                    continue
                 account = Progress.model_validate_json(record.value)
                 best = newest.get(partition)
                 if best is None or account.next_offset >= best.next_offset:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ropewalk_deploy.simulation.markets import TONES
 
 _FRACTIONS = (
-    *("duplicates", "vanish", "lost_clocks", "long", "short"),
+    *("duplicates", "lost", "reordered", "vanish", "lost_clocks", "long", "short"),
     *("late_rewards", "handovers", "token_ids", "resolved", "corrected", "reviewed"),
 )
 
@@ -29,6 +29,8 @@ class SimulationOptions:
         rate: Events per second of the whole run; 0 is full speed.
         scenarios: Weight of each scenario.
         duplicates: Fraction of events sent again, byte for byte.
+        lost: Fraction of events that never leave their process, as when its queue is full.
+        reordered: Fraction of writers whose events arrive late, behind those of other writers.
         vanish: Agents that die without an end.
         deaths: Processes that die half-way by `os._exit`; every second one comes back and resumes
             what was open as another writer, the others never do.
@@ -44,6 +46,7 @@ class SimulationOptions:
         rounds: In how many rounds that becomes known, chance deciding what in which.
         hours_behind: How far simulated time is behind ours, so that outcomes come hours later.
         token_ids: Trajectories whose calls carry token ids and log-probabilities.
+        stall_s: A broker that acknowledges nothing for so long ends the run.
     """
 
     ledger: Path
@@ -57,6 +60,8 @@ class SimulationOptions:
     project: str | None = None
     scenarios: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(TONES, 1.0))
     duplicates: float = 0.01
+    lost: float = 0.0
+    reordered: float = 0.0
     vanish: float = 0.02
     deaths: int = 0
     pause_s: float = 0.0
@@ -72,6 +77,7 @@ class SimulationOptions:
     reviewed: float = 0.0
     rounds: int = 1
     hours_behind: float = 0.0
+    stall_s: float = 20.0
 
     def __post_init__(self) -> None:
         for name in _FRACTIONS:

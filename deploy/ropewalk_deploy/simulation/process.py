@@ -9,7 +9,7 @@ from typing import NoReturn, Protocol
 
 from ropewalk_deploy.simulation.ledger import SUFFIX, Ledger, LedgerWriter, read_ledger
 from ropewalk_deploy.simulation.life import Life, LifePlan, Surroundings
-from ropewalk_deploy.simulation.recording import WitnessedPublisher
+from ropewalk_deploy.simulation.recording import Unruly, WitnessedPublisher
 from ropewalk_producers import Recorder, RecorderSettings
 from ropewalk_producers.errors import RopewalkProducerError
 from ropewalk_producers.importers.backpressure import Backpressure
@@ -75,11 +75,14 @@ def _live(plan: LifePlan, settings: RecorderSettings, board: Board) -> str | Non
     with LedgerWriter(path) as ledger:
         rng = Random(f"{plan.options.seed}/{plan.writer}")  # noqa: S311 - a simulation
         publisher = WitnessedPublisher(
-            KafkaPublisher(settings), ledger, rng=rng, duplicates=plan.options.duplicates
+            KafkaPublisher(settings),
+            ledger,
+            rng=rng,
+            unruly=Unruly(plan.options.duplicates, plan.options.lost, plan.options.reordered),
         )
         named = replace(settings, service="simulator", instance=f"p{plan.process}")
         recorder = Recorder(named, publisher=publisher)
-        backpressure = Backpressure(recorder)
+        backpressure = Backpressure(recorder, stall_s=plan.options.stall_s)
         pace = Pace(
             recorder, backpressure, plan.options.rate / plan.options.processes, time.monotonic()
         )
@@ -90,9 +93,10 @@ def _live(plan: LifePlan, settings: RecorderSettings, board: Board) -> str | Non
 
         around = Surroundings(clock=_now, sleep=time.sleep, die=_die, turned=turned)
         Life(plan, recorder=recorder, ledger=ledger, before=before, surroundings=around).run()
+        publisher.release()
         backpressure.drain()
         report = recorder.close(CLOSE_TIMEOUT_S)
-    if report.complete:
+    if replace(report, dropped=0 if plan.options.lost else report.dropped).complete:
         return None
     return f"not every event was acknowledged: {report} ({recorder.last_error})"
 

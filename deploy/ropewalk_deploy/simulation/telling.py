@@ -10,7 +10,7 @@ from ropewalk_deploy.simulation.afterwards import REVIEW, Review, Round
 from ropewalk_deploy.simulation.ledger import SUFFIX, LedgerWriter
 from ropewalk_deploy.simulation.ledger_lines import Moment, Resolved, Told
 from ropewalk_deploy.simulation.options import SimulationOptions
-from ropewalk_deploy.simulation.recording import WitnessedPublisher
+from ropewalk_deploy.simulation.recording import Unruly, WitnessedPublisher
 from ropewalk_producers import Recorder, RecorderSettings
 from ropewalk_producers.kafka import KafkaPublisher
 from ropewalk_schemas.encoding import to_json
@@ -68,7 +68,7 @@ def _review(
 ) -> None:
     rng = Random(f"{options.seed}/reviewing")  # noqa: S311 - a simulation
     publisher = WitnessedPublisher(
-        KafkaPublisher(settings), ledger, rng=rng, duplicates=options.duplicates
+        KafkaPublisher(settings), ledger, rng=rng, unruly=Unruly(options.duplicates)
     )
     recorder = Recorder(settings, publisher=publisher)
     for review in reviews:

@@ -56,8 +56,7 @@ def start(
         progress("Kafka: formatting its storage (once)")
         _format(layout, java=java)
     progress(f"Kafka: starting on {HOST}:{port}")
-    flags = extras.jvm_flags if extras else ()
-    java_command = _java_command(layout, java, flags)
+    java_command = _java_command(layout, java, extras or BrokerExtras())
     command = [*java_command, "kafka.Kafka", str(config / "server.properties")]
     return launch(daemon(layout), command)
 
@@ -92,17 +91,19 @@ def _home_flag(layout: Layout) -> str:
     return f"-Dropewalk.home={layout.root}"
 
 
-def _java_command(layout: Layout, java: Path, flags: tuple[str, ...] = ()) -> list[str]:
+def _java_command(layout: Layout, java: Path, extras: BrokerExtras) -> list[str]:
     return [
         # Java opens files with other than ASCII letters in their names only under such a locale.
-        *("env", "LC_ALL=C.UTF-8", str(java), *JVM_FLAGS, *flags, _home_flag(layout)),
+        *("env", "LC_ALL=C.UTF-8"),
+        *(f"{name}={value}" for name, value in extras.environment.items()),
+        *(str(java), *JVM_FLAGS, *extras.jvm_flags, _home_flag(layout)),
         *("-cp", f"{layout.kafka / 'config'}:{layout.kafka / 'libs'}/*"),
     ]
 
 
 def _format(layout: Layout, *, java: Path) -> None:
     command = [
-        *_java_command(layout, java),
+        *_java_command(layout, java, BrokerExtras()),
         *("kafka.tools.StorageTool", "format", "--ignore-formatted"),
         *("--cluster-id", _new_cluster_id()),
         *("--config", str(layout.kafka / "config" / "server.properties")),

@@ -1,7 +1,7 @@
 """PURE. What a single Kafka broker for one machine is told."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ropewalk_deploy.stack.ports import HOST
@@ -50,12 +50,14 @@ class BrokerExtras:
 
     Args:
         jvm_flags: After our own.
+        environment: Of its process, beside ours.
         led: A second listener: its port, and the port that its clients are told to connect to,
             where whoever reads along leads them back to the first.
     """
 
     jvm_flags: tuple[str, ...] = ()
     led: tuple[int, int] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def properties(self) -> dict[str, str]:
         """The second listener's settings, to be appended to those of the first."""
