@@ -1,7 +1,7 @@
 """Whether what a system holds stays level while it runs, from samples taken of it; pure.
 
 A slope is the median over pairs of samples of one process's life (Theil and Sen): single peaks, as
-of a fault, do not move it. What happens in a process's first two minutes is its start, no growth.
+of a fault, do not move it. What happens in a process's first three minutes is its start, no growth.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from statistics import median
 
 from ropewalk_deploy.audit.checks import Check
 
-START_S = 120.0
+START_S = 180.0
 APART_S = 60.0
 HOUR_S = 3600.0
 MOST_POINTS = 240
@@ -21,14 +21,17 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What counts as flat: a growth per hour of at most `share` of the level, plus `least`."""
+    """What counts as flat: a growth of at most `share` of the level, plus `least`, while judged.
+
+    So a run of twice the time allows half the slope: what is noise in minutes is growth in hours.
+    """
 
     share: float
     least: float
 
-    def allows(self, level: float) -> float:
+    def allows(self, level: float, seconds: float) -> float:
         """The greatest growth per hour at a level."""
-        return self.share * level + self.least
+        return (self.share * level + self.least) * HOUR_S / seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Slope:
         name: Whose and what.
         level: Its median.
         per_hour: Its growth.
-        allowed: The most that counts as flat.
+        allowed: The most that counts as flat, per hour.
         seconds: How long it was looked at, starts of processes aside.
     """
 
@@ -55,9 +58,18 @@ class Slope:
         return self.per_hour <= self.allowed
 
 
-def slope(name: str, lives: Iterable[Sequence[Point]], bound: Bound) -> Slope | None:
-    """How something grew over the lives of a process; None where none lived long enough."""
-    settled = [life for life in map(_settled, lives) if len(life) > 1]
+def slope(
+    name: str, lives: Iterable[Sequence[Point]], bound: Bound, span: tuple[float, float]
+) -> Slope | None:
+    """How something grew over the lives of a process; None where none lived long enough.
+
+    Args:
+        name: Whose and what.
+        lives: Samples of each of its processes, from its begin.
+        bound: What counts as flat.
+        span: From when to when the whole system is judged, in seconds.
+    """
+    settled = [life for life in (_settled(life, span) for life in lives) if len(life) > 1]
     found = [
         (later - value) / (then - at)
         for life in settled
@@ -72,16 +84,17 @@ def slope(name: str, lives: Iterable[Sequence[Point]], bound: Bound) -> Slope | 
         name=name,
         level=round(level, 3),
         per_hour=round(median(found) * HOUR_S, 3),
-        allowed=round(bound.allows(level), 3),
+        allowed=round(bound.allows(level, span[1] - span[0]), 3),
         seconds=round(sum(life[-1][0] - life[0][0] for life in settled), 1),
     )
 
 
-def _settled(life: Sequence[Point]) -> list[Point]:
-    """A life without its start, thinned out: pairs are many."""
+def _settled(life: Sequence[Point], span: tuple[float, float]) -> list[Point]:
+    """What of a life is judged: not its start; thinned out, for pairs are many."""
     if not life:
         return []
-    rest = [point for point in life if point[0] >= life[0][0] + START_S]
+    begin, end = max(span[0], life[0][0] + START_S), span[1]
+    rest = [point for point in life if begin <= point[0] <= end]
     return rest[:: max(1, len(rest) // MOST_POINTS)]
 
 

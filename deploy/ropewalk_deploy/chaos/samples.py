@@ -20,15 +20,20 @@ from ropewalk_sinks.errors import SinkError
 
 EVERY_S = 5.0
 MIB = 1024 * 1024
-HELD = {"memory_mib": Bound(0.1, 8.0), "fds": Bound(0.05, 2.0), "threads": Bound(0.05, 1.0)}
-STANDS = {"open": Bound(0.1, 2.0), "lag_worker": Bound(0.1, 50.0), "lag_postgres": Bound(0.1, 20.0),
-          "lag_parquet": Bound(0.1, 20.0)}  # fmt: skip
-"""What counts as flat, per hour."""
+HELD = {"memory_mib": Bound(0.05, 4.0), "fds": Bound(0.25, 4.0), "threads": Bound(0.25, 2.0)}
+STANDS = {
+    "open": Bound(0.1, 5.0),
+    **dict.fromkeys(("lag_worker", "lag_postgres", "lag_parquet"), Bound(0.5, 50.0)),
+}
+"""What counts as flat; the files of a database come and go with its connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one program holds, with its children: of shared memory its share."""
+    """What one program holds, with its children.
+
+    Memory is what no other process shares with it: not the database's cache, whose size is set.
+    """
 
     pid: int
     memory_mib: float
@@ -81,19 +86,27 @@ class Samples:
         """Whatever was seen, by name."""
         return sorted({name for sample in self.taken for name in sample.held})
 
-    def slopes(self) -> list[Slope]:
-        """How everything grew that was looked at long enough."""
+    def slopes(self, span: tuple[float, float]) -> list[Slope]:
+        """How everything grew, from when to when, that was looked at long enough."""
         found = [
-            slope(f"{program} {what}", self.lives(program, what), bound)
+            slope(f"{program} {what}", self.lives(program, what), bound, span)
             for program in self.programs()
             for what, bound in HELD.items()
-        ] + [slope(what, [self.standing(what)], bound) for what, bound in STANDS.items()]
+        ] + [slope(what, [self.standing(what)], bound, span) for what, bound in STANDS.items()]
         return [each for each in found if each is not None]
 
 
 @contextmanager
-def sampling(arena: Arena, pids: Callable[[], dict[str, int]]) -> Iterator[Samples]:
-    """Look every few seconds, in a thread, at an arena's servers and at programs by name."""
+def sampling(
+    arena: Arena, pids: Callable[[], dict[str, int]], told: Callable[[Sample], None]
+) -> Iterator[Samples]:
+    """Look every few seconds, in a thread, at an arena's servers and at programs by name.
+
+    Args:
+        arena: Whose servers.
+        pids: The programs.
+        told: Of each look, at once.
+    """
     samples, stop = Samples(), threading.Event()
     began = time.monotonic()
 
@@ -109,6 +122,7 @@ def sampling(arena: Arena, pids: Callable[[], dict[str, int]]) -> Iterator[Sampl
                     at_s = round(time.monotonic() - began, 1)
                     stands = None if offsets is None else stands_of(offsets)
                     samples.taken.append(Sample(at_s, held, stands))
+                    told(samples.taken[-1])
                     if offsets is None:
                         break
 
@@ -157,7 +171,7 @@ def held_by(pid: int) -> Held:
 
 def _own(process: psutil.Process) -> tuple[int, int, int]:
     full = process.memory_full_info()
-    return getattr(full, "pss", full.uss), process.num_fds(), process.num_threads()
+    return full.uss, process.num_fds(), process.num_threads()
 
 
 def stands_of(offsets: Offsets) -> Stands:

@@ -12,10 +12,10 @@ from ropewalk_deploy.audit.checks import Check
 from ropewalk_deploy.audit.quiet import wait_until_quiet
 from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.chaos.arena import Arena
-from ropewalk_deploy.chaos.battle import Battle, Fault, recovery
+from ropewalk_deploy.chaos.battle import OURS, STALL_S, Battle, Fault, recovery
 from ropewalk_deploy.chaos.flat import Slope, check_flat
 from ropewalk_deploy.chaos.offsets import watching
-from ropewalk_deploy.chaos.samples import Samples, sampling
+from ropewalk_deploy.chaos.samples import Sample, Samples, sampling
 from ropewalk_deploy.commands.run import programs
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.simulation.driver import simulate
@@ -81,14 +81,29 @@ def fitting(faults: dict[str, Fault]) -> list[Fault]:
     return [
         fault
         for fault in faults.values()
-        if fault.when == "play"
+        if fault.strike is not None
+        and fault.when == "play"
         and fault.n_workers == 1
+        and fault.worker_module == OURS
         and not (fault.alone or fault.extra or fault.options or fault.judges or fault.through)
     ]
 
 
-def soak(arena: Arena, plan: SoakPlan, faults: list[Fault], say: Say) -> Soaked:
+def soak(
+    arena: Arena,
+    plan: SoakPlan,
+    faults: list[Fault],
+    say: Say,
+    sampled: Callable[[Sample], None],
+) -> Soaked:
     """Play, break, look, and prove the result.
+
+    Args:
+        arena: Where.
+        plan: What.
+        faults: Of which chance takes one after the other.
+        say: Told what takes time.
+        sampled: Told of each look at the system.
 
     Raises:
         CommandError: If programs do not start, or do not come to rest at the end.
@@ -100,7 +115,7 @@ def soak(arena: Arena, plan: SoakPlan, faults: list[Fault], say: Say) -> Soaked:
         with (
             running(supervisor) as is_alive,
             watching(arena.places) as watched,
-            sampling(arena, supervisor.pids) as samples,
+            sampling(arena, supervisor.pids, sampled) as samples,
         ):
             wait_until_owned(arena.places, is_alive)
             waves = _Waves(arena, plan, time.monotonic() + plan.minutes * 60)
@@ -117,7 +132,8 @@ def soak(arena: Arena, plan: SoakPlan, faults: list[Fault], say: Say) -> Soaked:
             )
     notes = Check("soak: every fault is recovered from", not battle.notes, 0, len(battle.notes),
                   wrong=battle.notes, n_wrong=len(battle.notes))  # fmt: skip
-    slopes = samples.slopes()
+    played_s = plan.minutes * 60  # its first half is what caches and heaps need to fill
+    slopes = samples.slopes((played_s / 2, played_s))
     all_checks = [*checks, watched.check(), notes, check_flat(slopes)]
     return Soaked(samples, struck, slopes, all_checks, n_events, time.monotonic() - began)
 
@@ -131,7 +147,8 @@ def _strike(
     while not waves.is_over(time.monotonic() - began, at):
         fault = battle.rng.choice(faults)
         started = time.monotonic()
-        fault.strike(battle)
+        if fault.strike is not None:
+            fault.strike(battle)
         took = time.monotonic() - started
         recover_s = recovery(battle)
         struck.append(Struck(fault.name, round(at, 1), round(took, 1), round(recover_s, 1)))
@@ -202,6 +219,7 @@ class _Waves:
             corrected=0.3,
             reviewed=0.2,
             hours_behind=8.0,
+            stall_s=STALL_S,
         )
         self.folders.append(folder)
         servers = self.arena.places.bootstrap_servers

@@ -7,7 +7,7 @@ from typing import Any
 from ropewalk_deploy.chaos.flat import Point
 from ropewalk_deploy.chaos.soak import Soaked
 
-DPI = 70
+DPI = 50
 
 
 def draw(soaked: Soaked, file: Path) -> bool:

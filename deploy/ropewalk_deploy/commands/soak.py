@@ -52,8 +52,18 @@ def soak_command(
     click.echo(f"seed {first}: {minutes:g} minutes at {rate:g} events/s", err=True)
     home = Path(tempfile.mkdtemp(prefix="ropewalk-soak-"))
     home.chmod(0o755)  # the database server's user must get in
-    with open_arena(home, lambda _: None, jvm_flags=WHOLE_HEAP) as arena:
-        soaked = soak(arena, plan, fitting(FAULTS), lambda told: click.echo(told, err=True))
+    out.mkdir(parents=True, exist_ok=True)
+    with (
+        (out / "samples.jsonl").open("w") as samples,
+        open_arena(home, lambda _: None, jvm_flags=WHOLE_HEAP) as arena,
+    ):
+        soaked = soak(
+            arena,
+            plan,
+            fitting(FAULTS),
+            say=lambda told: click.echo(told, err=True),
+            sampled=lambda sample: print(json.dumps(asdict(sample)), file=samples, flush=True),
+        )
         arena.keep = bool(soaked.problems)
     found = _found(plan, soaked)
     _keep(out, soaked, found)
@@ -77,9 +87,6 @@ def _found(plan: SoakPlan, soaked: Soaked) -> dict[str, object]:
 
 
 def _keep(out: Path, soaked: Soaked, found: dict[str, object]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    samples = (json.dumps(asdict(sample)) + "\n" for sample in soaked.samples.taken)
-    (out / "samples.jsonl").write_text("".join(samples))
     (out / "soak.json").write_text(json.dumps(found, indent=2) + "\n")
     if not draw(soaked, out / "soak.png"):
         click.echo("no picture: matplotlib is not installed", err=True)

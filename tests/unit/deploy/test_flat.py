@@ -12,7 +12,7 @@ from ropewalk_deploy.chaos.samples import Held, Sample, Samples, stands_of
 from ropewalk_deploy.chaos.soak import fitting
 from ropewalk_schemas.topics import AGENT_EVENTS, OUTCOMES, TRAJECTORIES
 
-BOUND = Bound(share=0.1, least=5.0)
+BOUND = Bound(share=0.05, least=2.5)  # of 100: 15 an hour, in half an hour
 
 
 def a_life(begin_s: float, minutes: float, per_hour: float, *, noise: float = 0.0) -> list[Point]:
@@ -25,19 +25,19 @@ def a_life(begin_s: float, minutes: float, per_hour: float, *, noise: float = 0.
 
 @pytest.mark.parametrize("per_hour", [0.0, 14.0, -500.0])
 def test_what_grows_little_or_shrinks_is_flat(per_hour: float) -> None:
-    found = slope("x", [a_life(0, 30, per_hour, noise=1.0)], BOUND)
+    found = slope("x", [a_life(0, 30, per_hour, noise=1.0)], BOUND, (0.0, 1800.0))
     assert found is not None
     assert found.is_flat
     assert math.isclose(found.per_hour, per_hour, abs_tol=2.0)
 
 
 def test_what_grows_is_found_over_several_short_lives_that_all_begin_anew() -> None:
-    lives = [a_life(begin, 5, 40.0, noise=0.5) for begin in range(0, 1800, 300)]
-    found = slope("worker memory", lives, BOUND)
+    lives = [a_life(begin, 6, 40.0, noise=0.5) for begin in range(0, 1800, 360)]
+    found = slope("worker memory", lives, BOUND, (0.0, 1800.0))
     assert found is not None
     assert not found.is_flat
     assert math.isclose(found.per_hour, 40.0, abs_tol=15.0)
-    assert found.seconds == 6 * 175
+    assert found.seconds == 5 * 175
     check = check_flat([found])
     assert not check.ok
     assert "worker memory grows by" in check.wrong[0]
@@ -45,15 +45,23 @@ def test_what_grows_is_found_over_several_short_lives_that_all_begin_anew() -> N
 
 def test_a_start_and_a_peak_are_no_growth() -> None:
     life = a_life(0, 30, 0.0)
-    started = [(at, value * at / 120 if at < 120 else value) for at, value in life]
+    started = [(at, value * at / 180 if at < 180 else value) for at, value in life]
     peak = [(at, value + (900 if 1000 <= at < 1100 else 0)) for at, value in started]
-    found = slope("x", [peak], BOUND)
+    found = slope("x", [peak], BOUND, (0.0, 1800.0))
     assert found is not None
     assert found.per_hour == 0.0
 
 
+def test_a_longer_run_allows_less_per_hour() -> None:
+    for judged_s, allowed in ((900.0, 30.0), (3600.0, 7.5)):
+        found = slope("x", [a_life(0, 30, 10.0)], BOUND, (2000.0 - judged_s, 2000.0))
+        assert found is not None
+        assert math.isclose(found.allowed, allowed, rel_tol=0.05)
+        assert found.is_flat == (judged_s == 900.0)
+
+
 def test_what_never_lived_long_is_not_judged_and_nothing_judged_is_no_success() -> None:
-    assert slope("x", [a_life(0, 2.5, 900.0), []], BOUND) is None
+    assert slope("x", [a_life(0, 3.5, 900.0), []], BOUND, (0.0, 1800.0)) is None
     assert not check_flat([]).ok
 
 
