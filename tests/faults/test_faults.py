@@ -11,6 +11,7 @@ import pytest
 from ropewalk_deploy.chaos.arena import Arena, open_arena
 from ropewalk_deploy.chaos.battle import fight
 from ropewalk_deploy.chaos.faults import FAULTS
+from ropewalk_deploy.chaos.replays import fight_in_replays
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -23,7 +24,10 @@ SELECTION = (
     "die-at-points-sink-parquet",
     "zombie-sink-parquet-at-link",
     "broker-killed",
+    "postgres-cut-at-commit",
+    "kill-agents-with-a-spool",
 )
+PUBLISHES_TOO_EARLY = "tests.support.partial_replay_worker"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +44,14 @@ def test_nothing_is_lost_and_nothing_counts_twice(arena: Arena, name: str) -> No
     fought = fight(arena, FAULTS[name], SEED, events=600, rate=150.0)
     assert fought.problems == [], _log_tail(arena.log)
     assert fought.lost == fought.duplicated == 0
-    assert fought.events >= 600
+    assert fought.events >= (600 if FAULTS[name].play is None else 1)
+
+
+def test_an_engine_that_publishes_half_a_replay_is_found_out(arena: Arena) -> None:
+    """The last one here: it leaves what is wrong in the logs."""
+    fought = fight_in_replays(arena, SEED, worker_module=PUBLISHES_TOO_EARLY)
+    found = " ".join(fought.problems)
+    assert "replay: the same refusals" in found, found
 
 
 def _log_tail(file: Path) -> str:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 from ropewalk_deploy.audit.checks import Check
 from ropewalk_deploy.audit.quiet import wait_until_quiet
-from ropewalk_deploy.audit.readers import wait_until
+from ropewalk_deploy.audit.readers import newest_progress, wait_until
 from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.chaos.arena import Arena
 from ropewalk_deploy.chaos.fought import Fought
+from ropewalk_deploy.chaos.gaps import gaps_of
 from ropewalk_deploy.chaos.offsets import Looker, Offsets, watching
 from ropewalk_deploy.chaos.proxy import Proxy
 from ropewalk_deploy.commands.run import programs
@@ -35,7 +36,9 @@ from ropewalk_producers.config import RecorderSettings
 from ropewalk_sinks.errors import SinkError
 from ropewalk_sinks.judging.config import JudgeSettings
 
+OURS = "ropewalk_deploy"
 LOOK_EVERY_S = 0.1
+STALL_S = 120.0  # agents wait for a broker that is away, however slow the machine is
 RECOVERS_WITHIN_S, QUIET_WITHIN_S, LOAD_WITHIN_S = 90.0, 150.0, 240.0
 
 
@@ -69,6 +72,12 @@ class Battle:
         """Let a random time pass: faults come at random moments."""
         time.sleep(self.rng.uniform(least_s, most_s))
 
+    def open_trajectories(self) -> int:
+        """How many there are by the worker's newest accounts."""
+        with LogScanner(self.arena.places.bootstrap_servers) as scanner:
+            accounts = newest_progress(scanner).values()
+        return sum(account.open_trajectories for account in accounts)
+
     def until(self, condition: Callable[[], bool], within_s: float) -> bool:
         """Wait for something; gives whether it came."""
         return wait_until(condition, timeout_s=within_s, every_s=0.02)
@@ -86,30 +95,53 @@ class Fault:
         extra: Programs besides one worker, the sinks and settlement.
         options: Changes of the simulation.
         n_workers: How many.
+        worker_module: Where the workers' command is; another one than ours has a bug.
         judges: Whether a judge is at work.
         through: Servers that programs and agents reach through a proxy.
+        prepare: Done around the run, before programs start; gives what is to be in the environment
+            of programs.
+        cannot: Why it cannot be tried on this machine; None when it can.
+        play: Makes a run that is a play of its own, given the arena, the seed, and how many times
+            its usual size it is to have; then there is no strike.
     """
 
     name: str
-    strike: Callable[[Battle], None]
+    strike: Callable[[Battle], None] | None = None
     kind: Literal["kill", "other"] = "other"
     alone: bool = False
     when: str = "play"
     extra: tuple[Program, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
     n_workers: int = 1
+    worker_module: str = OURS
     judges: bool = False
     through: tuple[Server, ...] = ()
+    prepare: Callable[[Arena], AbstractContextManager[Mapping[str, str]]] | None = None
+    cannot: Callable[[], str | None] = lambda: None
+    play: Callable[[Arena, int, float], Fought] | None = None
 
 
-def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) -> Fought:
+def fight(
+    arena: Arena, fault: Fault, seed: int, *, events: int, rate: float, scale: float = 1.0
+) -> Fought:
     """One run.
+
+    Args:
+        arena: Where.
+        fault: Which.
+        seed: Of all that is chance in it.
+        events: Target of the simulation.
+        rate: Its events/s.
+        scale: How many times its usual size a fault that is a play of its own is to have.
 
     Raises:
         CommandError: If programs do not start, or do not come to rest afterwards.
     """
+    if fault.play is not None:
+        return fault.play(arena, seed, scale)
     given = {"resolved": 0.7, "corrected": 0.4, "reviewed": 0.3, "vanish": 0.0, "hours_behind": 8.0}
-    shape = {"processes": 2, "long": 0.0, "token_ids": 0.0, "events": events, "rate": rate}
+    shape = {"processes": 2, "long": 0.0, "token_ids": 0.0, "events": events, "rate": rate,
+             "stall_s": STALL_S}  # fmt: skip
     options = SimulationOptions(
         ledger=arena.home / "ledgers" / f"{fault.name}-{seed}",
         run=f"{fault.name}-{seed}",
@@ -121,15 +153,17 @@ def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) ->
         model_server(moody(seed), by_account, slow_s=SLOW_S) as model,
         arena.log.open("ab") as log,
         proxied(arena, fault.through, rng) as (places, proxies),
+        fault.prepare(arena) if fault.prepare else nullcontext({}) as prepared,
     ):
         judge, environment = judge_of(model, arena.places)
         judging = [PROGRAM] if fault.judges else []
         supervisor = Supervisor(
-            [*programs(fault.n_workers), *fault.extra, *judging],
+            [*programs_of(fault.n_workers, fault.worker_module), *fault.extra, *judging],
             output=log,
             environment=arena.environment
             | environment
             | places.environment()
+            | dict(prepared)
             | {"ROPEWALK_JUDGE_SETTLE_S": "0.5"},
         )
         battle = Battle(arena, supervisor, rng, proxies=proxies)
@@ -145,7 +179,21 @@ def fight(arena: Arena, fault: Fault, seed: int, *, events: int, rate: float) ->
                 share=lambda _: None,
                 with_replay=True,
             )
-    return _fought(fault, seed, report, [*checks, watched.check()], battle.notes, recover_s)
+    checks.append(watched.check())
+    told: dict[str, int] = {}
+    if options.lost:
+        gaps = gaps_of(options.ledger, arena.places.parquet_path)
+        checks.append(gaps.check())
+        told = {"never sent": gaps.never_sent, "listed as missing": gaps.listed}
+    return replace(_fought(fault, seed, report, checks, battle.notes, recover_s), told=told)
+
+
+def programs_of(n_workers: int, worker_module: str) -> list[Program]:
+    """What `ropewalk run` keeps alive, with workers that may have a bug."""
+    return [
+        replace(program, module=worker_module) if "worker" in program.arguments else program
+        for program in programs(n_workers)
+    ]
 
 
 @contextmanager
@@ -179,11 +227,12 @@ def _struck(battle: Battle, fault: Fault, load: "_Load") -> float:
         wait_until(
             lambda: battle.share >= at or load.is_over, timeout_s=LOAD_WITHIN_S, every_s=0.02
         )
-    fault.strike(battle)
+    if fault.strike is not None:
+        fault.strike(battle)
     return recovery(battle)
 
 
-def recovery(battle: Battle) -> float:
+def recovery(battle: Battle, within_s: float = RECOVERS_WITHIN_S) -> float:
     """Seconds until everything that is in the logs now is assembled and stored in both sinks."""
     began = time.monotonic()
     places = battle.arena.places
@@ -192,15 +241,15 @@ def recovery(battle: Battle) -> float:
     def recovered() -> bool:
         with suppress(CommandError, SinkError), LogScanner(places.bootstrap_servers) as scanner:
             looker = Looker(places, scanner)
-            while time.monotonic() - began < RECOVERS_WITHIN_S:
+            while time.monotonic() - began < within_s:
                 seen[1:] = [looker.look()]
                 if len(seen) > 1 and _covers(seen[-1], seen[0].ends):
                     return True
                 time.sleep(LOOK_EVERY_S)
         return False  # a server is only just back
 
-    if not wait_until(recovered, timeout_s=RECOVERS_WITHIN_S, every_s=LOOK_EVERY_S):
-        battle.notes.append(f"not recovered within {RECOVERS_WITHIN_S:.0f} s")
+    if not wait_until(recovered, timeout_s=within_s, every_s=LOOK_EVERY_S):
+        battle.notes.append(f"not recovered within {within_s:.0f} s")
     return time.monotonic() - began
 
 

@@ -3,7 +3,16 @@
 import signal
 from typing import Any
 
-from ropewalk_deploy.chaos import lines, strikes
+from ropewalk_deploy.chaos import (
+    clocks,
+    deletions,
+    disk,
+    large,
+    lines,
+    replays,
+    spools,
+    strikes,
+)
 from ropewalk_deploy.chaos.battle import Fault
 from ropewalk_deploy.chaos.readers import read_while
 from ropewalk_deploy.supervisor import Program
@@ -25,12 +34,19 @@ _FAULTS = (
     _kill("kill-sink-parquet", strikes.kill("sink-parquet")),
     _kill("kill-settle", strikes.kill("settle"), when="round"),
     _kill("kill-judge", strikes.kill("judge"), judges=True),
-    _kill("kill-producers", strikes.nothing, options={"deaths": 2}),
+    Fault("kill-producers", kind="kill", options={"deaths": 2}),
+    Fault(spools.NAME, kind="kill", play=spools.fight_with_spools),
     _kill("die-at-points-worker", strikes.die_at_points("worker")),
     _kill("die-at-points-sink-postgres", strikes.die_at_points("sink-postgres")),
     _kill("die-at-points-sink-parquet", strikes.die_at_points("sink-parquet")),
     _kill("die-at-points-settle", strikes.die_at_points("settle"), when="round"),
     _kill("die-at-points-judge", strikes.die_at_points("judge"), judges=True),
+    Fault("die-in-replays", kind="kill", play=replays.fight_in_replays, alone=True),
+    Fault(
+        "bug-at-one-record",
+        strikes.send_what_meets_a_bug,
+        worker_module="ropewalk_deploy.chaos.faulty_worker",
+    ),
     Fault("term-worker", strikes.terminate("worker-1")),
     Fault("term-sinks", strikes.roll("sink-postgres", "sink-parquet")),
     Fault("term-settle", strikes.terminate("settle"), when="round"),
@@ -79,10 +95,31 @@ _FAULTS = (
         "parquet-disk-broken",
         strikes.fail_at_points(("parquet.create.after", "parquet.sync.after"), "EIO"),
     ),
+    Fault(
+        "postgres-disk-full",
+        disk.fill,
+        prepare=disk.on_a_small_disk,
+        cannot=disk.cannot_mount,
+        alone=True,
+    ),
+    Fault(
+        "clocks-jump",
+        clocks.jump,
+        prepare=clocks.with_clocks_of_its_own,
+        cannot=clocks.cannot_compile,
+        alone=True,
+    ),
     Fault("readers-meanwhile", read_while(strikes.kill("sink-parquet"))),
     Fault("poison", strikes.send_poison),
+    Fault("lossy-producers", options={"lost": 0.02, "reviewed": 0.0}),
+    Fault("reordered-producers", options={"reordered": 0.5, "handovers": 1.0}),
     Fault("duplicates", strikes.kill("worker-1"), options={"duplicates": 0.5}),
     Fault("clocks", strikes.kill("worker-1"), options={"lost_clocks": 0.6}),
+    Fault("retention-passes-replay-point", play=deletions.fight_with_retention, alone=True),
+    Fault("topic-made-anew", play=deletions.fight_with_a_topic_made_anew, alone=True),
+    Fault("million-events", play=large.fight_with_one_long_trajectory, alone=True),
+    Fault("hundred-thousand-open", play=large.fight_with_many_open_trajectories, alone=True),
+    Fault("replay-of-everything", play=large.fight_with_a_replay_of_everything, alone=True),
     Fault("one-long-trajectory", strikes.kill("worker-1"), options=ONE_LONG),
     Fault("many-open-trajectories", strikes.kill("worker-1"), options=MANY_OPEN),
     Fault("idle-partitions", strikes.kill("worker-1"), options={"processes": 1, "agents": 1}),

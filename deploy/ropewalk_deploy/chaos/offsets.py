@@ -83,7 +83,10 @@ class Looker:
             start = self._read.get(partition, 0)
             for record in self._scanner.records(PROGRESS.name, partition, start=start):
                 self._read[partition] = record.offset + 1
-                if record.key == str(partition).encode() and record.value is not None:
+                if record.key == str(partition).encode():
+                    if record.value is None:  # an operator's word: begin anew
+                        self._accounts.pop(partition, None)
+                        continue
                     account = Progress.model_validate_json(record.value)
                     best = self._accounts.get(partition)
                     if best is None or account.next_offset >= best.next_offset:

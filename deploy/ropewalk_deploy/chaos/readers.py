@@ -1,7 +1,9 @@
 """Reads the datasets in a loop, as trainers do, while something else goes on."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -16,47 +18,71 @@ FROM read_parquet('{files}')
 FURTHER_LOOKS = 5
 
 
+class Found(NamedTuple):
+    """What one look found: rows, different (trajectory, part), and rows that are whole."""
+
+    rows: int
+    parts: int
+    whole: int
+
+
 def read_while(strike: Strike) -> Strike:
-    """A strike, with DuckDB reading everything again and again.
+    """A strike, with DuckDB and pandas reading everything again and again.
 
     Each look must find whole files only, whole parts only, and no part twice or gone.
     """
 
-    def both(battle: Battle) -> None:
+    def all_at_once(battle: Battle) -> None:
         stop = threading.Event()
-        reading = threading.Thread(target=_read, args=(battle, stop), name="readers")
-        reading.start()
+        readers = [
+            threading.Thread(target=_read, args=(battle, stop, name, look), name=name)
+            for name, look in READERS.items()
+        ]
+        for reader in readers:
+            reader.start()
         try:
             strike(battle)
         finally:
             stop.set()
-            reading.join()
+            for reader in readers:
+                reader.join()
 
-    return both
+    return all_at_once
 
 
-def _read(battle: Battle, stop: threading.Event) -> None:
+def _read(battle: Battle, stop: threading.Event, name: str, look: Callable[[Path], Found]) -> None:
     folder = battle.arena.places.parquet_path / "trajectories"
     most = n_looks = 0
     while not stop.is_set() or n_looks < FURTHER_LOOKS:
         if not any(folder.rglob("*.parquet")):
             continue
-        most = max(most, _look(folder, most, battle))
         n_looks += 1
+        try:
+            found = look(folder)
+        except Exception as error:  # whatever a reader meets must not be
+            battle.notes.append(f"{name} failed: {error}")
+            continue
+        if not found.rows == found.parts == found.whole or found.rows < most:
+            battle.notes.append(f"{name} found {found}; before {most} rows")
+        most = max(most, found.rows)
 
 
-def _look(folder: Path, most: int, battle: Battle) -> int:
-    """One look; gives how many parts there are, and notes what must not be."""
+def _with_duckdb(folder: Path) -> Found:
     query = IDENTITIES.format(files=folder / "**" / "*.parquet")
-    try:
-        with duckdb.connect() as connection:
-            found = connection.execute(query).fetchone()
-    except duckdb.Error as error:
-        battle.notes.append(f"a reader failed: {error}")
-        return most
-    n_rows, n_parts, n_whole = found or (0, 0, 0)
-    if not n_rows == n_parts == n_whole or n_rows < most:
-        battle.notes.append(
-            f"a reader found {n_rows} rows of {n_parts} parts, {n_whole} whole; before {most}"
-        )
-    return int(n_rows)
+    with duckdb.connect() as connection:
+        return Found(*(connection.execute(query).fetchone() or (0, 0, 0)))
+
+
+def _with_pandas(folder: Path) -> Found:
+    import pandas as pd  # type: ignore[import-untyped] # noqa: PLC0415 - only this reader needs it
+
+    columns = ["trajectory_id", "part", "n_steps", "steps", "n_llm_calls", "llm_calls"]
+    frame = pd.read_parquet(folder, columns=columns)
+    is_whole = (frame["steps"].str.len() == frame["n_steps"]) & (
+        frame["llm_calls"].str.len() == frame["n_llm_calls"]
+    )
+    n_parts = len(frame[["trajectory_id", "part"]].drop_duplicates())
+    return Found(len(frame), n_parts, int(is_whole.sum()))
+
+
+READERS = {"DuckDB": _with_duckdb, "pandas": _with_pandas}

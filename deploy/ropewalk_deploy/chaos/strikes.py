@@ -4,15 +4,20 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 
 import psutil
 
 from ropewalk_deploy.audit.readers import wait_until
 from ropewalk_deploy.chaos.arena import SESSION_TIMEOUT_S
 from ropewalk_deploy.chaos.battle import Battle
-from ropewalk_deploy.kafka import send_again
+from ropewalk_deploy.chaos.faulty_worker import MARK
+from ropewalk_deploy.kafka import LogScanner, send_again
 from ropewalk_schemas import failpoints
-from ropewalk_schemas.topics import AGENT_EVENTS
+from ropewalk_schemas.encoding import to_json
+from ropewalk_schemas.fields import SCHEMA_VERSION, format_instant
+from ropewalk_schemas.quarantine import from_record
+from ropewalk_schemas.topics import AGENT_EVENTS, QUARANTINE
 from ropewalk_sinks.postgres_connection import connect
 
 Strike = Callable[[Battle], None]
@@ -59,7 +64,7 @@ def die_at_points(program: str) -> Strike:
     def strike(battle: Battle) -> None:
         points = battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN)
         # The work may be over before the program is back at the second one.
-        if not sum(_reach(battle, point, "kill") for point in points):
+        if not sum(reach(battle, point, "kill") for point in points):
             battle.notes.append(f"none of {', '.join(points)} was passed")
 
     return strike
@@ -69,7 +74,7 @@ def fail_at_points(points: tuple[str, ...], error: str) -> Strike:
     """An error of the system at each of some points, as from a full or a broken disk."""
 
     def strike(battle: Battle) -> None:
-        if not sum(_reach(battle, point, error) for point in points):
+        if not sum(reach(battle, point, error) for point in points):
             battle.notes.append(f"none of {', '.join(points)} was passed")
 
     return strike
@@ -93,7 +98,7 @@ def freeze_at_point(point: str) -> Strike:
 
     def strike(battle: Battle) -> None:
         before = set(battle.supervisor.pids().values())
-        if not _reach(battle, point, "stop"):
+        if not reach(battle, point, "stop"):
             battle.notes.append(f"{point} was not passed")
         battle.pause(SESSION_TIMEOUT_S + 3.0, SESSION_TIMEOUT_S + 5.0)
         for pid in before:
@@ -167,8 +172,35 @@ def send_poison(battle: Battle) -> None:
         battle.pause(0.1, 0.5)
 
 
-def nothing(_: Battle) -> None:
-    """The load itself is the fault."""
+def send_what_meets_a_bug(battle: Battle) -> None:
+    """One good record on which the engine fails: three times, and then it is quarantined."""
+    reward = {
+        "type": "reward",
+        "event_id": f"bug-{battle.rng.getrandbits(64):016x}",
+        "schema_version": SCHEMA_VERSION,
+        "occurred_at": format_instant(datetime.now(UTC)),
+        "project": "chaos",
+        "trajectory_id": "bug",
+        "name": MARK,
+        "value": 1.0,
+        "source": "human",
+    }
+    servers = battle.arena.places.bootstrap_servers
+    send_again(servers, AGENT_EVENTS.name, [(b"bug", to_json(reward))])
+
+    def found() -> list[str]:
+        with LogScanner(servers) as scanner:
+            return [
+                refused.reason
+                for partition in scanner.partitions(QUARANTINE.name)
+                for record in scanner.records(QUARANTINE.name, partition)
+                if (refused := from_record(record.key, record.value, record.headers)).value
+                == to_json(reward)
+            ]
+
+    battle.until(lambda: bool(found()), ENDS_WITHIN_S)
+    if found() != ["poison"]:
+        battle.notes.append(f"the record that the engine fails on was quarantined as {found()}")
 
 
 def _end(battle: Battle, name: str) -> None:
@@ -181,10 +213,10 @@ def _end(battle: Battle, name: str) -> None:
     process.kill()
 
 
-def _reach(battle: Battle, point: str, action: str) -> bool:
+def reach(battle: Battle, point: str, action: str) -> bool:
     """Arm a point and wait until it acted; what is not passed in time is disarmed."""
-    file = battle.arena.failpoints / point
     failpoints.arm(battle.arena.failpoints, point, action)
+    file = battle.arena.failpoints / point
     if wait_until(lambda: not file.exists(), timeout_s=REACHED_WITHIN_S, every_s=0.02):
         return True
     file.unlink(missing_ok=True)

@@ -34,6 +34,8 @@ from ropewalk_deploy.errors import CommandError
 @click.option("--events", type=click.IntRange(min=1), default=1_200, show_default=True,
               help="Of each run.")  # fmt: skip
 @click.option("--rate", default=150.0, show_default=True, help="Events/s.")
+@click.option("--scale", type=click.FloatRange(min=0, min_open=True), default=1.0,
+              show_default=True, help="How many times as large the large faults are.")  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True,
               help="Runs at a time, each on servers of its own.")  # fmt: skip
 @click.option("--results", type=click.Path(path_type=Path, dir_okay=False),
@@ -48,6 +50,7 @@ def chaos_command(  # noqa: PLR0913 - one argument per option
     seed: int | None,
     events: int,
     rate: float,
+    scale: float,
     jobs: int,
     results: Path | None,
     only_list: bool,
@@ -75,7 +78,7 @@ def chaos_command(  # noqa: PLR0913 - one argument per option
     )
     click.echo(f"seed {first}: {len(todo)} runs to make, {len(done)} made before", err=True)
     told = _Told(results, done, len(todo))
-    series = Series(deque(todo), partial(fight, events=events, rate=rate), told)
+    series = Series(deque(todo), partial(fight, events=events, rate=rate, scale=scale), told)
     signal.signal(signal.SIGTERM, lambda *_: series.end())
     series.run(jobs)
     if series.was_ended:
@@ -90,11 +93,18 @@ def chaos_command(  # noqa: PLR0913 - one argument per option
 
 def _chosen(names: tuple[str, ...]) -> list[Fault]:
     if "all" in names:
-        return list(FAULTS.values())
+        for fault in FAULTS.values():
+            if why := fault.cannot():
+                click.echo(f"{fault.name} is left out: {why}", err=True)
+        return [fault for fault in FAULTS.values() if fault.cannot() is None]
     unknown = [name for name in names if name not in FAULTS]
     if unknown:
         msg = f"no fault is named {unknown[0]!r}; `ropewalk chaos --list` names them"
         raise CommandError(msg)
+    for fault in (FAULTS[name] for name in names):
+        if why := fault.cannot():
+            msg = f"{fault.name} cannot be tried here: {why}"
+            raise CommandError(msg)
     return [FAULTS[name] for name in names]
 
 
