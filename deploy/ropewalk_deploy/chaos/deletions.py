@@ -25,7 +25,7 @@ from ropewalk_deploy.kafka import (
     LogScanner,
     create_topics,
     delete_before,
-    delete_topic,
+    delete_topics,
     send_many,
 )
 from ropewalk_schemas.progress import Progress
@@ -91,7 +91,7 @@ def fight_with_a_topic_made_anew(arena: Arena, seed: int, _: float) -> Fought:
         accounts = _accounts(arena)
         n_open = sum(account.open_events for account in accounts.values())
         stage.count("what is open is known", TRAJECTORIES * (STEPS + 1), n_open)
-        delete_topic(servers, AGENT_EVENTS.name)
+        delete_topics(servers, [AGENT_EVENTS.name])
         _create(stage)
         send_many(servers, AGENT_EVENTS.name, new.begun(range(TRAJECTORIES // 2)))
         named = _stopped_with(stage, MADE_ANEW)
