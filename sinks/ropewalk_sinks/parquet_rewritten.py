@@ -173,6 +173,7 @@ def make_changes(
 
 def _exchange_day(layout: Layout, files: Files, day: Path, changes: Sequence[Change]) -> None:
     prepared = layout.rewriting / f"{day.parent.name}.{day.name}"
+    files.remove_folder(prepared)  # of an exchange before, or of one that died
     files.make_folder(prepared)
     changed = {PurePosixPath(change.path).name for change in changes}
     for file in day.iterdir():

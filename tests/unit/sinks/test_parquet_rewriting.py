@@ -68,19 +68,20 @@ def without(path: Path, *trajectory_ids: str, files: Files | None = None) -> Non
 
 def _changes(layout: Layout, files: Files, trajectory_ids: tuple[str, ...]) -> list[Change]:
     found: list[Change] = []
-    record = read_record(layout)
-    doomed = of_trajectories(trajectory_ids)
+    record, committed = read_record(layout), committed_files(layout)
     files.make_folder(layout.rewriting)
-    for name, file in committed_files(layout).items():
-        source = layout.root / name
-        if name.startswith("trajectories/") and source.exists():
+    for source in layout.data_files("trajectories"):
+        name = source.relative_to(layout.root).as_posix()
+        origin = committed[name].sha256 if name in committed else None
+        before = record[name].now if name in record else None
+        if before is None:
+            file = committed[name]
             before = Content(rows=file.rows, bytes=file.bytes, sha256=file.sha256)
-            if name in record and record[name].now is not None:
-                before = record[name].now  # type: ignore[assignment]  # just looked
-            target = layout.rewriting / f"{len(found)}.parquet"
-            now = copy_without(source, target, files, doomed, dataset="trajectories")
-            if now is None or now.rows < before.rows:
-                found.append(Change(name, file.sha256, before, now, target))
+        target = layout.rewriting / f"{len(found)}.parquet"
+        doomed = of_trajectories(trajectory_ids)
+        now = copy_without(source, target, files, doomed, dataset="trajectories")
+        if now is None or now.rows < before.rows:
+            found.append(Change(name, origin, before, now, target))
     return found
 
 
