@@ -1,8 +1,8 @@
 """What recording costs the agent: `python -m benchmarks.recorder_cost PUBLISHER SERVERS TOPIC N`.
 
-PUBLISHER is memory or kafka; prints JSON. Each of the N trajectories is a chat of 20 calls that
-grows by 2 messages a call up to 40, its prompt given whole as an agent gives it, with a step and
-its action after every second call.
+PUBLISHER is memory or kafka; prints JSON. A fifth argument is the setting `redact`. Each of the N
+trajectories is a chat of 20 calls that grows by 2 messages a call up to 40, its prompt given whole
+as an agent gives it, with a step and its action after every second call.
 """
 
 import json
@@ -24,9 +24,13 @@ WARM_UP = 20  # trajectories that are not counted
 Timings = dict[str, list[int]]
 
 
-def main(kind: str, bootstrap_servers: str, topic: str, n: int) -> None:
+def main(kind: str, bootstrap_servers: str, topic: str, n: int, redact: str) -> None:
     settings = RecorderSettings(
-        project="bench", service="bench", bootstrap_servers=bootstrap_servers, topic=topic
+        project="bench",
+        service="bench",
+        bootstrap_servers=bootstrap_servers,
+        topic=topic,
+        redact=redact,
     )
     memory = MemoryPublisher() if kind == "memory" else None
     timings: Timings = {"llm_call": [], "step and action": [], "whole trajectory": []}
@@ -119,4 +123,5 @@ def _told(times_ns: list[int]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    redacted = sys.argv[5] if len(sys.argv) > 5 else "secrets"  # noqa: PLR2004 - after four others
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), redacted)

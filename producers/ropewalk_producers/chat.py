@@ -1,6 +1,6 @@
 """Chat messages as given, read once each: a growing prompt costs only its new messages."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -11,8 +11,11 @@ from ropewalk_schemas.messages import canonical_message, message_digest
 _NEVER_EQUAL = object()
 
 
+Redacted = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
 class ChatMessage(NamedTuple):
-    """A message in canonical form.
+    """A message in canonical form, redacted.
 
     Attributes:
         given: A copy of the message as given, to know it by when it is given again; equal to
@@ -26,8 +29,8 @@ class ChatMessage(NamedTuple):
     digest: bytes
 
 
-def read_message(message: object) -> ChatMessage:
-    """Bring one message to canonical form.
+def read_message(message: object, redacted: Redacted) -> ChatMessage:
+    """Bring one message to canonical form, and redact it before its digest is taken.
 
     Raises:
         UnrecordableError: If it is not a mapping, or holds what JSON cannot.
@@ -36,12 +39,14 @@ def read_message(message: object) -> ChatMessage:
     if not isinstance(given, dict):
         problem = f"a message is a {type(message).__name__}, not a mapping with a role and content"
         raise UnrecordableError(problem)
-    canonical = canonical_message(given)
+    canonical = redacted(canonical_message(given))
     digest = message_digest(canonical)
     return ChatMessage(given if _is_textual(given) else _NEVER_EQUAL, canonical, digest)
 
 
-def read_prompt(messages: object, known: Sequence[ChatMessage]) -> list[ChatMessage]:
+def read_prompt(
+    messages: object, known: Sequence[ChatMessage], redacted: Redacted
+) -> list[ChatMessage]:
     """Read a prompt; messages equal to the known one in their place are not read again.
 
     Raises:
@@ -52,14 +57,14 @@ def read_prompt(messages: object, known: Sequence[ChatMessage]) -> list[ChatMess
         raise UnrecordableError(problem)
     given = messages if isinstance(messages, list) else list(messages)
     prompt = [
-        before if message == before.given else read_message(message)
+        before if message == before.given else read_message(message, redacted)
         for message, before in zip(given, known, strict=False)
     ]
-    prompt += [read_message(message) for message in islice(given, len(prompt), None)]
+    prompt += [read_message(message, redacted) for message in islice(given, len(prompt), None)]
     return prompt
 
 
-def read_output(output: object) -> list[ChatMessage]:
+def read_output(output: object, redacted: Redacted) -> list[ChatMessage]:
     """Read what a model answered: a text, one message, or several.
 
     Raises:
@@ -68,10 +73,10 @@ def read_output(output: object) -> list[ChatMessage]:
     if output is None:
         return []
     if isinstance(output, str):
-        return [read_message({"role": "assistant", "content": output})]
+        return [read_message({"role": "assistant", "content": output}, redacted)]
     if isinstance(output, list | tuple):
-        return [read_message(message) for message in output]
-    return [read_message(output)]
+        return [read_message(message, redacted) for message in output]
+    return [read_message(output, redacted)]
 
 
 def _is_textual(value: object) -> bool:

@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
 from ropewalk_producers.errors import SettingsError
+from ropewalk_producers.redaction.policy import policy_of
 from ropewalk_schemas.errors import KafkaSecurityError
 from ropewalk_schemas.kafka_security import KafkaSecurity
 from ropewalk_schemas.limits import Limits
@@ -55,6 +56,11 @@ class RecorderSettings:
         spool_fsync_ms: See `spool_fsync`.
         spool_ack: When `on_delivery` hears of an event and what `Recorder.close` waits for:
             ``kafka`` or ``disk``.
+        redact: Built-in patterns whose findings are replaced, and sets of them: ``secrets``,
+            ``secrets,email``, ``jwt,aws_key``; ``none`` for none.
+        redact_patterns: Patterns of your own, as Python's regular expressions by name.
+        redact_paths: Fields that are replaced whatever they hold, such as
+            ``decision.state.user.phone``.
     """
 
     project: str
@@ -81,6 +87,9 @@ class RecorderSettings:
     spool_fsync: Fsync = "always"
     spool_fsync_ms: int = 100
     spool_ack: Acknowledged = "kafka"
+    redact: str = "secrets"
+    redact_patterns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    redact_paths: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for name in ("project", "service", "topic"):
@@ -104,13 +113,15 @@ class RecorderSettings:
         for name, choices in _CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
         _check_spool(self)
+        _check_redaction(self)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, **otherwise: Any) -> Self:
         """Settings from ``ROPEWALK_<SETTING>``: ``ROPEWALK_PROJECT``, ``ROPEWALK_LINGER_MS``, ...
 
         ``ROPEWALK_BOOTSTRAP_SERVERS``, ``ROPEWALK_PROJECT`` and ``ROPEWALK_SERVICE`` must be set;
-        ``ROPEWALK_KAFKA_OPTIONS`` is a JSON object. `otherwise` is taken for variables not set.
+        ``ROPEWALK_KAFKA_OPTIONS`` and ``ROPEWALK_REDACT_PATTERNS`` are JSON objects,
+        ``ROPEWALK_REDACT_PATHS`` a JSON list. `otherwise` is taken for variables not set.
 
         Raises:
             SettingsError: Naming the variable.
@@ -165,6 +176,12 @@ _CHOICES = {
     "spool_ack": get_args(Acknowledged),
 }
 
+_JSON = {
+    "kafka_options": '{"security.protocol": "SSL"}',
+    "redact_patterns": '{"customer": "C-[0-9]{8}"}',
+    "redact_paths": '["decision.state.user.phone"]',
+}
+
 PROMISED_OPTIONS = frozenset(
     {
         "acks",
@@ -204,6 +221,16 @@ def _check_spool(settings: RecorderSettings) -> None:
         raise SettingsError("topic", f"is {settings.topic!r}, which is no name of a Kafka topic")
 
 
+def _check_redaction(settings: RecorderSettings) -> None:
+    if not isinstance(settings.redact, str):
+        raise SettingsError("redact", 'must be text, such as "secrets,email"')
+    if not isinstance(settings.redact_patterns, Mapping):
+        raise SettingsError("redact_patterns", "must map names to regular expressions")
+    if isinstance(settings.redact_paths, str) or not isinstance(settings.redact_paths, Sequence):
+        raise SettingsError("redact_paths", "must be a list of paths")
+    policy_of(settings.redact, settings.redact_patterns, settings.redact_paths)
+
+
 def _check_options(options: object) -> None:
     if not isinstance(options, Mapping):
         raise SettingsError("kafka_options", "must map librdkafka's names to values")
@@ -213,8 +240,8 @@ def _check_options(options: object) -> None:
 
 
 def _parsed(name: str, default: object, text: str) -> object:
-    if name == "kafka_options":
-        return _parsed_options(text)
+    if name in _JSON:
+        return _parsed_json(name, text)
     if default is MISSING or not isinstance(default, int | float):
         return text
     try:
@@ -223,9 +250,10 @@ def _parsed(name: str, default: object, text: str) -> object:
         raise SettingsError(variable_of(name), f"is {text!r}; it must be a number") from error
 
 
-def _parsed_options(text: str) -> object:
+def _parsed_json(name: str, text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        problem = 'is not JSON; write it like {"security.protocol": "SSL"}'
-        raise SettingsError(variable_of("kafka_options"), problem) from error
+        raise SettingsError(
+            variable_of(name), f"is not JSON; write it like {_JSON[name]}"
+        ) from error

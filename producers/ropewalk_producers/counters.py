@@ -20,6 +20,8 @@ class Counters:
         spooled: Those in flight that are on disk.
         refused: Trajectories that were not recorded, because there is no room for new ones.
         recovered: Events of processes that died, found in the spool and delivered; not in the rest.
+        redacted: Values of which something was replaced; not events.
+        redaction_errors: Values replaced because redaction failed; see `Recorder.last_error`.
     """
 
     accepted: int = 0
@@ -32,6 +34,8 @@ class Counters:
     spooled: int = 0
     refused: int = 0
     recovered: int = 0
+    redacted: int = 0
+    redaction_errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ Count = Literal[
     "spooled",
     "refused",
     "recovered",
+    "redacted",
+    "redaction_errors",
 ]
 
 

@@ -10,6 +10,8 @@ RopewalkProducerError
 The internal ones never leave the recorder: it never raises into the agent.
 """
 
+from collections.abc import Callable
+
 
 class RopewalkProducerError(Exception):
     """Root of this package's errors."""
@@ -43,10 +45,13 @@ class RefusedError(QueueFullError):
 MAX_ERROR_CHARS = 2000
 
 
-def described(error: BaseException) -> str:
-    """An exception as text that any event can carry: bounded, no NUL, no half surrogates."""
+def described(error: BaseException, redacted: Callable[[str], str]) -> str:
+    """An exception as text that any event can carry: bounded, no NUL, no half surrogates.
+
+    It is redacted while it is whole: of a secret that is cut, no pattern knows the rest.
+    """
     try:
         text = repr(error)
     except Exception:  # the exception's own code failed; its kind is still worth keeping
         text = f"{type(error).__name__} (its repr failed)"
-    return text[:MAX_ERROR_CHARS].encode(errors="replace").decode().replace("\0", "\\0")
+    return redacted(text)[:MAX_ERROR_CHARS].encode(errors="replace").decode().replace("\0", "\\0")

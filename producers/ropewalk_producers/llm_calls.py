@@ -1,5 +1,6 @@
 """LLM calls: the whole prompt, or a base call and the messages that are new."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ropewalk_producers.chat import ChatMessage, read_output, read_prompt
@@ -40,7 +41,7 @@ class _Draft:
     """A call between being given and being accepted."""
 
     def __init__(self, out: EventWriter, model: str, messages: Any, given: CallOptions) -> None:
-        self._deltas = out.deltas
+        self._deltas, self._redactor = out.deltas, out.outlet.redactor
         self._model = model
         self._messages = messages
         self._given = given
@@ -57,7 +58,7 @@ class _Draft:
         given_id, thread = given.get("call_id"), given.get("thread")
         self._call_id = event_id if given_id is None else text("call_id", given_id)
         self._thread = "main" if thread is None else text("thread", thread)
-        output = read_output(given.get("output"))
+        output = read_output(given.get("output"), self._redactor.message)
         out: Fields = {"call_id": self._call_id, "model": self._model}
         if self._messages is None:
             out.update(fields(tools=given.get("tools")))
@@ -66,7 +67,7 @@ class _Draft:
         out["output"] = [message.canonical for message in output]
         if self._thread != "main":
             out["thread"] = self._thread
-        return out | _details(given)
+        return out | _details(given, self._redactor.told)
 
     def accepted(self) -> None:
         """Later calls of the thread may build on this one."""
@@ -76,7 +77,8 @@ class _Draft:
             self._deltas.accepted(self._thread, self._plan, self._call_id, self._said, self._tools)
 
     def _prompt(self, output: list[ChatMessage]) -> Fields:
-        prompt = read_prompt(self._messages, self._deltas.known(self._thread))
+        known = self._deltas.known(self._thread)
+        prompt = read_prompt(self._messages, known, self._redactor.message)
         self._said = prompt + output
         self._plan = plan = self._deltas.plan(self._thread, prompt)
         tools = plain(self._given.get("tools") or [])
@@ -94,7 +96,7 @@ class _Draft:
         return out
 
 
-def _details(given: CallOptions) -> Fields:
+def _details(given: CallOptions, told: Callable[[str], str]) -> Fields:
     error = given.get("error")
     arrays = {
         name: numbers(given.get(name))
@@ -112,5 +114,5 @@ def _details(given: CallOptions) -> Fields:
         usage=usage_fields(given.get("usage")),
         latency_ms=given.get("latency_ms"),
         cost_usd=given.get("cost_usd"),
-        error=described(error) if isinstance(error, BaseException) else error,
+        error=described(error, told) if isinstance(error, BaseException) else error,
     )

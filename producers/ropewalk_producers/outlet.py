@@ -16,6 +16,8 @@ from ropewalk_producers.errors import (
 )
 from ropewalk_producers.ids import NewId
 from ropewalk_producers.publisher import Delivery, Listener, Publisher
+from ropewalk_producers.redaction.policy import Policy
+from ropewalk_producers.redaction.redactor import BY_ERROR, Redactor
 from ropewalk_schemas.codec import decode_event
 from ropewalk_schemas.encoding import to_json
 from ropewalk_schemas.topics import MAX_EVENT_BYTES
@@ -42,6 +44,7 @@ class Outlet:
         *,
         clock: Clock,
         new_id: NewId,
+        policy: Policy,
         on_delivery: OnDelivery | None,
         heard_on_disk: bool = False,
     ) -> None:
@@ -51,6 +54,9 @@ class Outlet:
         self._on_delivery = on_delivery
         self._report: DeliveryReport | None = None
         self._lock, self._tally = RLock(), Tally()
+        self.redactor = Redactor(
+            policy, redacted=lambda: self._tally.add("redacted"), failed=self._unredactable
+        )
         self._logged: set[object] = set()
         self._heard_on_disk = heard_on_disk
         self._refusal: str | None = None
@@ -76,7 +82,7 @@ class Outlet:
         return self._tally.failed
 
     def send(self, key: bytes, event_id: str, wire: Mapping[str, Any]) -> None:
-        """Encode, check and publish one event.
+        """Redact, encode, check and publish one event.
 
         Raises:
             Exception: Whatever says why it was not accepted; pass it to `refuse`.
@@ -84,7 +90,7 @@ class Outlet:
         if self._report is not None:
             message = "the recorder is closed"
             raise UnsendableError(message)
-        value = to_json(wire)
+        value = to_json(self.redactor.event(wire))
         if len(value) > MAX_EVENT_BYTES:
             message = f"it has {len(value)} bytes; an event has at most {MAX_EVENT_BYTES}"
             raise UnrecordableError(message)
@@ -102,8 +108,9 @@ class Outlet:
         self._tally.add("dropped_full" if full else "rejected")
         what = "dropped" if full else "rejected"
         with contextlib.suppress(Exception):  # texts and log handlers may be the agent's own code
-            problem = f"{str(trajectory_id)[:200]}: {event_type} {what}: {_cause(cause)}"
-            self._say((event_type, type(cause), str(cause)[:40]), f"trajectory {problem}")
+            name = self.redactor.told(str(trajectory_id))[:200]
+            problem = f"trajectory {name}: {event_type} {what}: {self._cause(cause)}"
+            self._say((event_type, type(cause), str(cause)[:40]), problem)
 
     def refusal(self) -> RefusedError | None:
         """Why a trajectory that begins now is not recorded, counted; None when it is."""
@@ -184,7 +191,18 @@ class Outlet:
                 self._on_delivery(delivery)
             except Exception as error:
                 with contextlib.suppress(Exception):
-                    self._say(("listener", type(error)), f"on_delivery raised: {_cause(error)}")
+                    self._say(
+                        ("listener", type(error)), f"on_delivery raised: {self._cause(error)}"
+                    )
+
+    def _unredactable(self, place: str, error: BaseException) -> None:
+        self._tally.add("redaction_errors")
+        with contextlib.suppress(Exception):
+            kind = type(error).__name__  # its text may quote the value
+            problem = (
+                f"redaction failed at {place or 'a text'} ({kind}): {BY_ERROR} is sent instead"
+            )
+            self._say(("redaction", place, kind), problem)
 
     def _failing(self, problem: str, fatal: bool) -> None:
         if fatal:
@@ -203,9 +221,8 @@ class Outlet:
             self._logged.add(kind)
             log.warning("%s (logged once per kind; the recorder's counters have them all)", problem)
 
-
-def _cause(error: BaseException) -> str:
-    text = str(error)[:_MAX_CAUSE_CHARS]
-    if type(error).__module__.startswith("ropewalk_"):
-        return text
-    return f"{type(error).__name__}: {text}"
+    def _cause(self, error: BaseException) -> str:
+        """Why, in a sentence: our own as it is, which quotes no value; others' redacted."""
+        if type(error).__module__.startswith("ropewalk_"):
+            return self.redactor.told(str(error))[:_MAX_CAUSE_CHARS]
+        return self.redactor.told_error(error)[:_MAX_CAUSE_CHARS]

@@ -28,6 +28,7 @@ from ropewalk_producers.ids import EventIds, FreshIds, NewId, uuid7
 from ropewalk_producers.kafka import KafkaPublisher
 from ropewalk_producers.outlet import Clock, OnDelivery, Outlet, utc_now
 from ropewalk_producers.publisher import Publisher
+from ropewalk_producers.redaction.policy import Policy, Redact, policy_of
 from ropewalk_producers.rewards import RewardDraft, record_reward
 from ropewalk_producers.trajectory import Trajectory
 from ropewalk_schemas.events import RewardSource
@@ -52,9 +53,12 @@ class Recorder:
         new_id: Gives unique text.
         on_delivery: Hears the outcome of every accepted event, from a background thread. With
             `spool_ack` ``disk`` it hears again of an event that Kafka refuses later.
+        redact_value: Given the path of each text and number an agent may choose, and the value;
+            gives what is sent instead, in the agent's thread. See docs/redaction.md.
 
     Raises:
-        SettingsError: If Kafka's client refuses the settings, or the spool's folder cannot be used.
+        SettingsError: If Kafka's client refuses the settings, the spool's folder cannot be used, or
+            `redact_value` is no plain function.
     """
 
     def __init__(
@@ -65,12 +69,14 @@ class Recorder:
         clock: Clock = utc_now,
         new_id: NewId = uuid7,
         on_delivery: OnDelivery | None = None,
+        redact_value: Redact | None = None,
     ) -> None:
         self.settings = settings
         self._outlet = Outlet(
             _publisher(settings) if publisher is None else publisher,
             clock=clock,
             new_id=new_id,
+            policy=_policy(settings, redact_value),
             on_delivery=on_delivery,
             heard_on_disk=settings.spool_ack == "disk",
         )
@@ -208,6 +214,10 @@ def _publisher(settings: RecorderSettings) -> Publisher:
     from ropewalk_producers.spool.publisher import SpoolPublisher  # noqa: PLC0415
 
     return SpoolPublisher(settings, kafka)
+
+
+def _policy(settings: RecorderSettings, function: Redact | None) -> Policy:
+    return policy_of(settings.redact, settings.redact_patterns, settings.redact_paths, function)
 
 
 def _given(value: Any, otherwise: Any) -> Any:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ropewalk_producers.block import Block
-from ropewalk_producers.errors import described
 from ropewalk_producers.events import CallOptions, Fields, Instant, PlainMapping, fields
 from ropewalk_producers.plain import plain
 from ropewalk_schemas.events import ActionStatus
@@ -93,9 +92,11 @@ class Step(Block):
         if "action" in self._held:
             self.send()
 
+        trajectory = self._trajectory
+
         def taken() -> Fields:
             action = fields(type=type, parameters=parameters, tool_call_id=tool_call_id)
-            text = described(error) if isinstance(error, BaseException) else error
+            text = trajectory.described(error) if isinstance(error, BaseException) else error
             return {"action": action, **fields(action_status=status, result=result, error=text)}
 
         self._hold(taken)
@@ -148,5 +149,5 @@ class Step(Block):
             return
         if error is not None:
             self._held["action_status"] = "failed"
-            self._held.setdefault("error", described(error))
+            self._held.setdefault("error", self._trajectory.described(error))
         self.send()

@@ -152,7 +152,7 @@ class Trajectory(Block):
             return fields(
                 status=status,
                 termination=options.get("termination"),
-                error=described(error) if isinstance(error, BaseException) else error,
+                error=self.described(error) if isinstance(error, BaseException) else error,
                 messages=canonical_messages(options.get("messages") or ()),
                 metadata=options.get("metadata"),
                 handed_to=self._handed(options.get("handed_to") or ()),
@@ -173,6 +173,10 @@ class Trajectory(Block):
     def emit_decision(self, build: Build, *, at: Instant | None) -> Emitted:
         """Publish a step."""
         return self._out.emit("decision", build, at=at)
+
+    def described(self, error: BaseException) -> str:
+        """An exception as an event may carry it."""
+        return described(error, self._out.outlet.redactor.told)
 
     def opened(self, step: Step) -> None:
         """A step holds something to send."""
