@@ -1,7 +1,7 @@
 """`ropewalk simulate` and `ropewalk replay`: what feeds the pipeline."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,8 @@ def simulate_command(
 @click.option("--run", "run_name", help="Goes into every id; by default each file's name.")
 @click.option("--speed", default=0.0, help="Times the log's own pace; 0: as fast as possible.")
 @click.option("--project", default="replay", show_default=True)
+@click.option("--redact", default="secrets", show_default=True, help="Patterns, as the recorder's.")
+@click.option("--redact-path", "redact_paths", multiple=True, help="A field to hide; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Answer as JSON.")
 def replay_command(
     *,
@@ -93,15 +95,17 @@ def replay_command(
     speed: float,
     project: str,
     as_json: bool,
+    **redaction: Any,
 ) -> None:
     """Send real agent logs as events; the same file twice changes nothing."""
+    settings = replace(recorder_settings("replay", project), **redaction)
     with progress_bar("replaying") as progress:
         report = replay(
             files,
             format=log_format,
             run=run_name,
             speed=speed,
-            recorder_settings=recorder_settings("replay", project),
+            recorder_settings=settings,
             progress=lambda sent, total: progress(sent / total if total else 1.0),
         )
     if as_json:

@@ -13,7 +13,7 @@ class Anchors:
     """What one of some patterns must find: one of its anchors."""
 
     def __init__(self, anchors: Iterable[str]) -> None:
-        pattern = _any_of(sorted(set(anchors)))
+        pattern = _any_of(sorted(set(anchors))) or "(?!)"
         self._in_text = re.compile(pattern).search
         self._in_json = re.compile(pattern.encode()).search
 

@@ -26,6 +26,7 @@ IDENTITIES = frozenset(
 )
 """What joins and groups events: another text would be another thing."""
 
+MESSAGES = ("messages", "output")
 ARGUMENTS = "messages[*].tool_calls[*].function.arguments"
 
 

@@ -19,6 +19,7 @@ from ropewalk_producers.redaction.paths import (
     parse,
 )
 from ropewalk_producers.redaction.places import (
+    MESSAGES,
     Fields,
     Fixed,
     Free,
@@ -78,8 +79,10 @@ def policy_of(
         raise SettingsError("redact_value", "must be a plain function of a path and a value")
     paths = [_checked(text) for text in field_paths]
     by_event = {
-        event: tuple(path.rest for path in paths if path.event in (ANY, event))
-        for event in event_places()
+        event: tuple(path.rest for path in paths if path.event in (ANY, event) and leads(path.rest))
+        for event, leads in (
+            (event, _leads_into(fields)) for event, fields in event_places().items()
+        )
     }
     return Policy(
         patterns=(*patterns.chosen(names), *patterns.own(own)),
@@ -121,13 +124,16 @@ def _why_not(found: list[Place]) -> str:
             return "no such event has such a field"
 
 
+def _leads_into(fields: Fields) -> Callable[[Rest], bool]:
+    """Whether a path leads anywhere in an event, messages aside."""
+    others = {name: place for name, place in fields.named.items() if name not in MESSAGES}
+    return lambda rest: any(True for _ in ends(Fields(others), (rest,)))
+
+
 def _of_messages(rests: Rests) -> Rests:
     """What is asked of messages, by paths to any field that holds some."""
     inside = {
-        rest: None
-        for field in ("messages", "output")
-        for rest in onward(onward(rests, Key(field)), ITEM)
-        if rest
+        rest: None for field in MESSAGES for rest in onward(onward(rests, Key(field)), ITEM) if rest
     }
     return tuple(dict.fromkeys(form for rest in inside for form in _forms(rest)))
 

@@ -13,6 +13,7 @@ from ropewalk_producers.redaction.patterns import SHORTEST, marker, search_order
 from ropewalk_producers.redaction.places import (
     ARGUMENTS,
     FREE,
+    MESSAGES,
     Fields,
     Identity,
     Many,
@@ -66,7 +67,7 @@ class Redactor:
         self._redacted, self._failed = redacted, failed
         self._known: set[str] = set()
         self._anchors = None
-        if policy.is_by_looks_only and all(all(p.anchors) for p in policy.patterns):
+        if policy.function is None and all(all(p.anchors) for p in policy.patterns):
             self._anchors = Anchors(anchor for p in policy.patterns for anchor in p.anchors)
         self._walks: dict[type, Callable[[Any, Any, Where], Any]] = {
             Fields: self._fields,
@@ -94,18 +95,20 @@ class Redactor:
         if kind not in event_places():
             message = "there is no such type of event"
             raise UnrecordableError(message)
-        if self._anchors and self._is_clean(kind, wire, self._anchors):
+        rests = self._policy.event_paths[kind]
+        if self._anchors and not rests and self._is_clean(kind, wire, self._anchors):
             return wire
-        begin = self._begin(kind, self._policy.event_paths[kind])
+        begin = self._begin(kind, rests)
         return self._fields(event_places()[kind], wire, begin)
 
     def message(self, canonical: Mapping[str, Any]) -> RedactedMessage:
         """A message in canonical form as it may be sent, wherever it stands."""
         if self._policy.is_empty:
             return RedactedMessage(canonical)
-        if self._anchors and not self._anchors.may_be_in_any_of(canonical):
+        rests = self._policy.message_paths
+        if self._anchors and not rests and not self._anchors.may_be_in_any_of(canonical):
             return RedactedMessage(canonical)
-        begin = self._begin("messages[*]", self._policy.message_paths)
+        begin = self._begin("messages[*]", rests)
         return RedactedMessage(self._fields(message_place(), canonical, begin))
 
     def told(self, text: str) -> str:
@@ -123,7 +126,8 @@ class Redactor:
         return f"{kind}: {self.told(str(error))}" if self._policy.is_by_looks_only else kind
 
     def _begin(self, place: str, rests: Rests) -> Where:
-        return NOWHERE if self._policy.is_by_looks_only else Where(place, place, rests)
+        asked = rests or self._function is not None
+        return Where(place, place, rests) if asked else NOWHERE
 
     def _is_clean(self, kind: str, wire: Mapping[str, Any], anchors: Anchors) -> bool:
         """Whether no pattern can find anything; a glance that spares most events the walk."""
@@ -136,9 +140,13 @@ class Redactor:
                 continue
             if name in _REPEATED:
                 new.append(value)
-            looked_at[name] = value
             if type(value) is list:
-                looked_at[name] = [item for item in value if type(item) is not RedactedMessage]
+                left = [item for item in value if type(item) is not RedactedMessage]
+                if left and name in MESSAGES and self._policy.message_paths:
+                    return False
+                looked_at[name] = left
+            else:
+                looked_at[name] = value
         if anchors.may_be_in_any_of(looked_at):
             return False
         self._know(new)
