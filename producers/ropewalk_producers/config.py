@@ -88,7 +88,7 @@ class RecorderSettings:
     spool_fsync_ms: int = 100
     spool_ack: Acknowledged = "kafka"
     redact: str = "secrets"
-    redact_patterns: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    redact_patterns: Mapping[str, str] = field(default_factory=dict)  # travels by pickle
     redact_paths: Sequence[str] = ()
 
     def __post_init__(self) -> None:
