@@ -18,6 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from ropewalk_deploy import config
 from ropewalk_deploy.errors import CommandError, SettingError
+from ropewalk_schemas.kafka_acls import ADVICE, denied
 from ropewalk_schemas.kafka_security import is_refusal, no_answer, telling
 from ropewalk_schemas.quarantine import Headers
 from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES, TopicSpec
@@ -34,11 +35,19 @@ STARTING = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
     }
 )
+DENIED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    }
+)
 STARTED_WITHIN_S = 15.0
 ANSWER_WITHIN_S = 10.0
 DELETED_WITHIN_S = 60.0
 LOOK_S = 2.0
 OWN_PARTITION = -1  # where the key belongs
+SCANNER_GROUP = "ropewalk-scanner"
 
 
 class LogRecord(NamedTuple):
@@ -128,8 +137,8 @@ def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> list[st
             NewTopic(spec.name, num_partitions=spec.partitions, config=spec.config())
             for spec in missing
         ]
-        for future in admin.create_topics(new, operation_timeout=30).values():
-            future.result()
+        for name, future in admin.create_topics(new, operation_timeout=30).items():
+            _created(name, future)
     except KafkaException as error:
         raise unreachable(bootstrap_servers, error, told) from error
     return [spec.name for spec in missing]
@@ -175,6 +184,15 @@ def delete_before(bootstrap_servers: str, topic: str, partition: int, offset: in
         raise unreachable(bootstrap_servers, error) from error
 
 
+def _created(name: str, future: Any) -> None:
+    try:
+        future.result()
+    except KafkaException as error:
+        if error.args[0].code() in DENIED:
+            raise SettingError(denied("Create", name, error.args[0].str())) from error
+        raise
+
+
 class LogScanner:
     """Reads whole partitions, outside of any group."""
 
@@ -186,7 +204,7 @@ class LogScanner:
             {
                 **client_config(bootstrap_servers),
                 "error_cb": lambda error: self._told.append(error.str()),
-                "group.id": "ropewalk-scanner",
+                "group.id": SCANNER_GROUP,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "fetch.message.max.bytes": CLIENT_MESSAGE_BYTES,
@@ -220,6 +238,8 @@ class LogScanner:
         """
         found = self._ask(lambda: self._consumer.list_topics(topic, timeout=10).topics[topic])
         if found.error is not None:
+            if found.error.code() in DENIED:
+                raise SettingError(denied("Describe", topic, found.error.str()))
             msg = f"topic {topic!r} does not exist; create it with `ropewalk topics apply`"
             raise CommandError(msg)
         return sorted(found.partitions)
@@ -249,8 +269,15 @@ class LogScanner:
             # Asked for many at once, it waits out its time even when there are some.
             first = self._consumer.consume(1, 0.05)
             for message in [*first, *self._consumer.consume(1000, 0.0)]:
-                if message.error():
-                    raise unreachable(self._bootstrap_servers, KafkaException(message.error()))
+                error = message.error()
+                if error is not None:
+                    if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                        needed = f"Describe on group {SCANNER_GROUP}"
+                        msg = f"Kafka does not allow us {needed}: {ADVICE}"
+                        raise SettingError(msg)
+                    if error.code() in DENIED:
+                        raise SettingError(denied("Read", topic, error.str()))
+                    raise unreachable(self._bootstrap_servers, KafkaException(error))
                 record = _record(message)
                 if record.offset < stop:
                     yield record
@@ -302,6 +329,8 @@ def send_again(
         producer.produce(topic, value, key, on_delivery=partial(delivered, number))
         producer.poll(0)
     waiting = producer.flush(60)
+    if failed and "authorization failed" in failed[0]:
+        raise SettingError(denied("Write", topic, failed[0]))
     if failed or waiting:
         n_failed = len(failed) + waiting
         msg = f"{n_failed} of {len(times_ms)} records were not acknowledged: {failed[:1]}"

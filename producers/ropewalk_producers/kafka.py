@@ -11,6 +11,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 from ropewalk_producers.config import RecorderSettings
 from ropewalk_producers.errors import QueueFullError, SettingsError, UnsendableError
 from ropewalk_producers.publisher import Delivery, Listener
+from ropewalk_schemas.kafka_acls import denied
 from ropewalk_schemas.partitioning import LIBRDKAFKA_PARTITIONER
 from ropewalk_schemas.topics import CLIENT_MESSAGE_BYTES
 
@@ -119,7 +120,7 @@ class KafkaPublisher:
                 event_id=event_id,
                 partition=None if error else message.partition(),
                 offset=None if error else message.offset(),
-                error=error.str() if error else None,
+                error=_told(error, self._topic) if error else None,
                 at_ms=None if error else _appended_ms(message),
                 lasting=error is not None and error.code() in _LASTING,
             )
@@ -127,6 +128,12 @@ class KafkaPublisher:
 
     def _failing(self, error: KafkaError) -> None:
         self._listener.failing(f"Kafka: {error.str()}", error.fatal())
+
+
+def _told(error: KafkaError, topic: str) -> str:
+    if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        return denied("Write", topic, error.str())
+    return error.str()
 
 
 def _appended_ms(message: Message) -> int | None:

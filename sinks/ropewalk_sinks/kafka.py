@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicCollection
 from confluent_kafka import TopicPartition as Assigned
 from confluent_kafka.admin import AdminClient
 
+from ropewalk_schemas.kafka_acls import Need, group, refusal, topics
 from ropewalk_schemas.kafka_security import advice, is_refusal, telling
 from ropewalk_schemas.quarantine import Quarantined
 from ropewalk_sinks.config import SinkSettings
@@ -36,21 +37,44 @@ COMPLAIN_EVERY_S = 10.0
 LOOK_S = 2.0
 
 
-def require_topics(settings: SinkSettings, names: Iterable[str]) -> None:
-    """Check that the broker answers, knows us and has the topics.
+def require_topics(
+    settings: SinkSettings,
+    reads: Iterable[str],
+    writes: Iterable[str] = (),
+    *,
+    member_of: str | None = None,
+) -> None:
+    """Check that the broker answers, knows us, has the topics and lets us at them.
 
     Raises:
-        ConfigError: If the broker refuses who we say we are.
+        ConfigError: If the broker refuses who we say we are, or what we need.
         UnreachableError: If no broker answers.
         MissingTopicError: Naming the topics.
     """
-    missing = sorted(set(names) - _topics(settings))
+    needs = [*topics(reads, "Read"), *topics(writes, "Write")]
+    names = {need.name for need in needs}
+    missing = sorted(names - _topics(settings))
+    _check_allowed(settings, [*needs, *([group(member_of)] if member_of else [])])
     if missing:
         message = (
             f"topic {', '.join(missing)} is not on {settings.bootstrap_servers}: "
             "run `ropewalk topics apply`, then start again"
         )
         raise MissingTopicError(message)
+
+
+def _check_allowed(settings: SinkSettings, needs: Sequence[Need]) -> None:
+    client = AdminClient(client_config(settings))
+    asking: dict[str, Any] = {"include_authorized_operations": True, "request_timeout": 10}
+    names = sorted({need.name for need in needs if need.kind == "topic"})
+    groups = [need.name for need in needs if need.kind == "group"]
+    described = {
+        "topic": client.describe_topics(TopicCollection(names), **asking),
+        "group": client.describe_consumer_groups(groups, **asking) if groups else {},
+    }
+    problem = refusal(needs, described)
+    if problem is not None:
+        raise ConfigError(problem)
 
 
 def _topics(settings: SinkSettings) -> set[str]:

@@ -36,7 +36,8 @@ def run(sink: Sink, settings: Settings, stop: threading.Event) -> None:
         SinkError: What ends the process. What was not flushed comes again at the next start.
     """
     try:
-        require_topics(settings, settings.subscription)
+        refused = [settings.topics.quarantine]
+        require_topics(settings, settings.subscription, refused, member_of=settings.group)
         feed = _Feed(sink, settings)
         try:
             while not stop.is_set():

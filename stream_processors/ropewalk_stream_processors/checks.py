@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ropewalk_schemas.kafka_acls import Need, group, topics
 from ropewalk_schemas.topics import (
     AGENT_EVENTS,
     CHUNKS,
@@ -13,6 +14,7 @@ from ropewalk_schemas.topics import (
 )
 from ropewalk_stream_processors.errors import TopicError
 
+READER_GROUP = "ropewalk-reader"  # joins nothing; Kafka's client asks for it all the same
 SAME_PARTITIONS = (AGENT_EVENTS, TRAJECTORIES, PROGRESS, CHUNKS)
 NEEDED = (*SAME_PARTITIONS, QUARANTINE)
 # What a wrong value would break; other settings may differ from our defaults.
@@ -28,6 +30,16 @@ class TopicState:
 
     partitions: int
     config: Mapping[str, str]
+
+
+def kafka_needs(worker_group: str) -> list[Need]:
+    """What Kafka must allow a worker."""
+    return [
+        *topics([AGENT_EVENTS.name, PROGRESS.name, CHUNKS.name], "Read", "Write", "DescribeConfigs"),
+        *topics([TRAJECTORIES.name, QUARANTINE.name], "Write", "DescribeConfigs"),
+        group(worker_group),
+        group(READER_GROUP, "Describe"),
+    ]
 
 
 def check_topics(found: Mapping[str, TopicState]) -> int:

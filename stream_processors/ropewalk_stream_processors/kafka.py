@@ -18,9 +18,10 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
+from ropewalk_schemas.kafka_acls import Need, refusal
 from ropewalk_schemas.kafka_security import KafkaSecurity, is_refusal, no_answer, telling
 from ropewalk_schemas.topics import CHUNKS, CLIENT_MESSAGE_BYTES, PROGRESS
-from ropewalk_stream_processors.checks import TopicState
+from ropewalk_stream_processors.checks import READER_GROUP, TopicState
 from ropewalk_stream_processors.errors import PublishError, SettingError, WorkerError
 
 CLIENT_LOG = logging.getLogger("librdkafka")
@@ -162,12 +163,15 @@ class GroupBroker:
 
 
 def describe_topics(
-    bootstrap_servers: str, names: Iterable[str], security: KafkaSecurity = OPEN
+    bootstrap_servers: str,
+    names: Iterable[str],
+    security: KafkaSecurity = OPEN,
+    needs: Sequence[Need] = (),
 ) -> dict[str, TopicState]:
     """Partitions and settings of those of the topics that exist.
 
     Raises:
-        SettingError: If the broker refuses who we say we are.
+        SettingError: If the broker refuses who we say we are, or does not allow what we need.
         WorkerError: If the broker does not answer.
     """
     told: list[str] = []
@@ -180,6 +184,7 @@ def describe_topics(
     admin = AdminClient(config)
     try:
         found = _topics(admin, told)
+        _check_allowed(admin, needs)
         there = [name for name in names if name in found]
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in there]
         futures = admin.describe_configs(resources, request_timeout=10)
@@ -187,6 +192,22 @@ def describe_topics(
     except KafkaException as error:
         raise unreachable(bootstrap_servers, error, told) from error
     return {name: TopicState(len(found[name].partitions), _plain(configs[name])) for name in there}
+
+
+def _check_allowed(admin: AdminClient, needs: Sequence[Need]) -> None:
+    names: dict[str, list[str]] = {"topic": [], "group": []}
+    for need in needs:
+        names[need.kind].append(need.name)
+    if not needs:
+        return
+    asking: dict[str, Any] = {"include_authorized_operations": True, "request_timeout": 10}
+    described = {
+        "topic": admin.describe_topics(TopicCollection(names["topic"]), **asking),
+        "group": admin.describe_consumer_groups(names["group"], **asking),
+    }
+    problem = refusal(needs, described)
+    if problem is not None:
+        raise SettingError(problem)
 
 
 def _topics(admin: AdminClient, told: Sequence[str]) -> Mapping[str, Any]:
@@ -223,7 +244,7 @@ class LogReader:
             {
                 "bootstrap.servers": bootstrap_servers,
                 **security.librdkafka(),
-                "group.id": "ropewalk-reader",
+                "group.id": READER_GROUP,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "fetch.message.max.bytes": CLIENT_MESSAGE_BYTES,

@@ -6,7 +6,7 @@ import time
 
 from ropewalk_schemas.topics import AGENT_EVENTS
 from ropewalk_stream_processors.app import create_app, run_app
-from ropewalk_stream_processors.checks import NEEDED, check_topics
+from ropewalk_stream_processors.checks import NEEDED, check_topics, kafka_needs
 from ropewalk_stream_processors.config import WorkerSettings
 from ropewalk_stream_processors.kafka import GroupBroker, Publisher, describe_topics
 from ropewalk_stream_processors.partitions import Partitions
@@ -24,7 +24,8 @@ def run_worker(settings: WorkerSettings) -> None:
     """
     names = [spec.name for spec in NEEDED]
     servers, security = settings.bootstrap_servers, settings.kafka_security
-    n_partitions = check_topics(describe_topics(servers, names, security))
+    needs = kafka_needs(settings.worker_group)
+    n_partitions = check_topics(describe_topics(servers, names, security, needs))
     fields = {"name": settings.worker_name, "partitions": n_partitions}
     log.info("worker starts", extra={"fields": fields})
     publisher = Publisher(servers, timeout_s=settings.publish_timeout_s, security=security)

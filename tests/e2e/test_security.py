@@ -2,15 +2,20 @@
 shown."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from tests.support.certificates import authority
 from tests.support.pipeline import ENVIRONMENT, Pipeline, wait_for
 from tests.support.secured import DSN_PASSWORD, PASSWORD, Secured, secured_servers
@@ -69,7 +74,7 @@ def inside(pipeline: Pipeline) -> Iterator[None]:
         yield
 
 
-def record(pipeline: Pipeline, run: str) -> None:
+def record(pipeline: Pipeline, run: str, market: str = MARKET) -> None:
     """Three trajectories, each with a claim on one market."""
     named = {"ROPEWALK_PROJECT": "weather", "ROPEWALK_SERVICE": "forecaster"}
     recorder = Recorder(RecorderSettings.from_environment(pipeline.environ(named)))
@@ -79,20 +84,20 @@ def record(pipeline: Pipeline, run: str) -> None:
                 with trajectory.step(observation="clouds") as step:
                     step.action("forecast", {"rain": True}, result="told")
                     step.reward_component("worked", 0.5)
-                    step.claim(MARKET, {"side": "yes"})
+                    step.claim(market, {"side": "yes"})
     report = recorder.close(30)
     assert report.complete, recorder.last_error
     assert PASSWORD not in repr(recorder.settings)
 
 
-def tell_outcome(pipeline: Pipeline) -> None:
+def tell_outcome(pipeline: Pipeline, market: str = MARKET) -> None:
     known = Outcome(
-        outcome_key=MARKET, version=1, occurred_at=datetime.now(UTC), values={"resolved": "yes"}
+        outcome_key=market, version=1, occurred_at=datetime.now(UTC), values={"resolved": "yes"}
     )
     send_again(
         pipeline.places.bootstrap_servers,
         OUTCOMES.name,
-        [(MARKET.encode(), known.model_dump_json().encode())],
+        [(market.encode(), known.model_dump_json().encode())],
     )
 
 
@@ -229,6 +234,127 @@ def test_what_postgres_refuses_names_the_dsn_without_its_password(
     with pytest.raises(UnreachableError, match=f"ROPEWALK_POSTGRES_DSN.*{word}") as raised:
         connect(dsn)
     nothing_secret(str(raised.value), masked(dsn))
+
+
+# -- what Kafka allows each program
+
+PAGE = Path(__file__).parents[2] / "docs" / "security.md"
+ACL = re.compile(r"^kafka-acls\.sh --add --allow-principal User:(\S+) (.*)$", re.MULTILINE)
+
+
+def documented() -> list[AclBinding]:
+    """The lines of the page, as they stand there."""
+    found: list[AclBinding] = []
+    for user, rest in ACL.findall(PAGE.read_text(encoding="utf-8")):
+        given = re.findall(r"--(operation|topic|group) (\S+)", rest)
+        operations = [name for option, name in given if option == "operation"]
+        for kind, name in given:
+            if kind != "operation":
+                found += [binding(user, kind, name, operation) for operation in operations]
+    return found
+
+
+def binding(user: str, kind: str, name: str, operation: str) -> AclBinding:
+    named = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", operation).upper()
+    return AclBinding(
+        ResourceType[kind.upper()], name, ResourcePatternType.LITERAL, f"User:{user}", "*",
+        AclOperation[named], AclPermissionType.ALLOW,
+    )  # fmt: skip
+
+
+def without(acl: AclBinding) -> AclBindingFilter:
+    return AclBindingFilter(
+        acl.restype, acl.name, acl.resource_pattern_type, acl.principal, acl.host,
+        acl.operation, acl.permission_type,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def admin(secured: Secured, pipeline: Pipeline) -> AdminClient:
+    """The cluster's own, with the page's ACLs in force."""
+    security = KafkaSecurity.from_environment(secured.environment())
+    admin = AdminClient(
+        {"bootstrap.servers": secured.servers, **security.librdkafka(), "log_level": 0}
+    )
+    for made in admin.create_acls(documented()).values():
+        made.result(30)
+    return admin
+
+
+def test_each_program_works_with_the_pages_acls(
+    pipeline: Pipeline, secured: Secured, admin: AdminClient
+) -> None:
+    """Each under its own user, who may do what the page says and nothing else."""
+    programs = {
+        "worker": "worker --name acls", "sink-postgres": "sink postgres",
+        "sink-parquet": "sink parquet", "settle": "settle",
+    }  # fmt: skip
+    before = settled_rewards(pipeline)
+    with ExitStack() as stack:
+        for user, command in programs.items():
+            own = replace(pipeline, environment=pipeline.environment | secured.environment(user))
+            process = own.start(*command.split())
+            stack.callback(process.wait, 30)
+            stack.callback(process.terminate)
+        own = replace(pipeline, environment=pipeline.environment | secured.environment("recorder"))
+        record(own, "acls", "prediction:snow")
+        with inside(pipeline):
+            tell_outcome(pipeline, "prediction:snow")
+        wait_for(lambda: settled_rewards(pipeline) == before + 6, told=pipeline.log_tail())
+        commands = [
+            *(("operator", command) for command in ("status", "verify", "quarantine ls")),
+            *(("operator", "topics apply"), ("judge", "judge --once")),
+        ]
+        done = at_once(pipeline, [(command, secured.environment(u)) for u, command in commands])
+    for (user, command), ended in zip(commands, done, strict=True):
+        assert ended.returncode == 0, (user, command, ended.stdout, ended.stderr)
+
+
+TAKEN = [
+    ("worker", "worker", "topic", "progress", "Read"),
+    ("worker", "worker", "topic", "trajectories", "DescribeConfigs"),
+    ("worker", "worker", "group", "ropewalk-worker", "Read"),
+    ("sink-postgres", "sink postgres", "topic", "outcomes", "Read"),
+    ("sink-parquet", "sink parquet", "topic", "quarantine", "Write"),
+    ("sink-parquet", "sink parquet", "group", "ropewalk-sink-parquet", "Read"),
+    ("settle", "settle", "topic", "agent-events", "Write"),
+    ("judge", "judge --once", "topic", "quarantine", "Write"),
+    ("operator", "status", "topic", "progress", "Read"),
+    ("operator", "quarantine ls", "topic", "quarantine", "Read"),
+]
+
+
+def test_what_kafka_does_not_allow_is_one_line_that_names_it(
+    pipeline: Pipeline, secured: Secured, admin: AdminClient
+) -> None:
+    taken = [binding(user, *what) for user, _, *what in TAKEN]
+    for gone in admin.delete_acls([without(acl) for acl in taken]).values():
+        assert gone.result(30)
+    try:
+        done = at_once(pipeline, [(c, secured.environment(user)) for user, c, *_ in TAKEN])
+    finally:
+        for made in admin.create_acls(taken).values():
+            made.result(30)
+    for (_, command, kind, name, operation), ended in zip(TAKEN, done, strict=True):
+        said = ended.stderr.splitlines()
+        assert ended.returncode == 2, (command, ended.stdout, ended.stderr)
+        assert said[-1].startswith("ropewalk: Kafka does not allow us "), (command, said)
+        told = (f"{operation} on {kind} {name}", f"Describe on {kind} {name}")
+        assert any(text in said[-1] for text in told), (command, said[-1])
+        assert [line for line in said[:-1] if " info " not in line] == [], command
+
+
+def test_a_recorder_that_may_not_write_says_so_and_goes_on(
+    pipeline: Pipeline, secured: Secured, admin: AdminClient
+) -> None:
+    named = {"ROPEWALK_PROJECT": "weather", "ROPEWALK_SERVICE": "forecaster"}
+    stranger = pipeline.environ(named | secured.environment("sink-parquet"))
+    recorder = Recorder(RecorderSettings.from_environment(stranger))
+    with recorder.trajectory(agent_id="a"):
+        pass
+    report = recorder.close(30)
+    assert report.failed == 2
+    assert "does not allow us Write on topic agent-events" in str(recorder.last_error)
 
 
 def at_once(pipeline: Pipeline, commands: Sequence[tuple[str, Mapping[str, str]]]) -> list[Done]:

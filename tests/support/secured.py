@@ -19,6 +19,8 @@ from ropewalk_deploy.stack.postgres_data import ROLE, Site, find_site, initialis
 from ropewalk_deploy.stack.processes import Daemon, await_ready, launch, stop
 
 USERNAME, PASSWORD = "ropewalk-user", "kafka-s3cret-of-the-test"
+USERS = ("recorder", "worker", "sink-postgres", "sink-parquet", "settle", "judge", "operator")
+"""May do nothing but what ACLs say; their password is the same."""
 DSN_PASSWORD = "postgres-s3cret-of-the-test"
 CLUSTER = "ropewalk-secured-test-1"
 
@@ -39,12 +41,12 @@ class Secured:
     dsn: str
     authority: Authority
 
-    def environment(self) -> dict[str, str]:
+    def environment(self, username: str = USERNAME) -> dict[str, str]:
         """Settings of our programs for the SASL_SSL listener."""
         return {
             "ROPEWALK_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "ROPEWALK_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512",
-            "ROPEWALK_KAFKA_USERNAME": USERNAME,
+            "ROPEWALK_KAFKA_USERNAME": username,
             "ROPEWALK_KAFKA_PASSWORD": PASSWORD,
             "ROPEWALK_KAFKA_CA_FILE": str(self.authority.file),
         }
@@ -77,9 +79,10 @@ def _kafka(stack: ExitStack, layout: Layout, signer: Authority) -> tuple[int, in
     daemon = kafka.daemon(layout)
     command = ["env", "LC_ALL=C.UTF-8", str(java), *JVM_FLAGS, daemon.marker,
                "-cp", f"{config}:{layout.kafka / 'libs'}/*"]  # fmt: skip
-    scram = f"SCRAM-SHA-512=[name={USERNAME},password={PASSWORD}]"
+    known = [f"SCRAM-SHA-512=[name={name},password={PASSWORD}]" for name in (USERNAME, *USERS)]
     formatting = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER,
-                  "--config", str(config / "server.properties"), "--add-scram", scram]  # fmt: skip
+                  "--config", str(config / "server.properties"),
+                  *(part for one in known for part in ("--add-scram", one))]  # fmt: skip
     done = subprocess.run([*command, *formatting], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     process = launch(daemon, [*command, "kafka.Kafka", str(config / "server.properties")])
@@ -106,6 +109,8 @@ def _secured(
     protocols = "OWN:PLAINTEXT,NAMED:SASL_SSL,CERTIFIED:SSL,CONTROLLER:PLAINTEXT"
     login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
     return given | {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": f"User:ANONYMOUS;User:{USERNAME};User:CN=worker",
         "listeners": f"{listeners},CONTROLLER://{HOST}:{controller}",
         "advertised.listeners": listeners,
         "listener.security.protocol.map": protocols,

@@ -158,7 +158,7 @@ def run(
     total: Counter[str] = Counter()
     with closing(_store(settings, rubric)) as store, closing(Endpoint(settings)) as endpoint:
         judge = Judge(settings, rubric, store, endpoint.ask, stop)
-        require_topics(settings, names)
+        require_topics(settings, [], names)
         _wait_for_lock(store, stop, settings.judge_interval_s, once=once)
         if again and not stop.is_set():
             total["asked_again"] = store.forget_refused()

@@ -131,7 +131,7 @@ def serve(settings: SettlementSettings) -> None:
 
 def _run(settings: SettlementSettings, work: Callable[[Settler], None]) -> None:
     book = RuleBook.load(settings.settlement_rules)
-    require_topics(settings, [settings.settlement_topic])
+    require_topics(settings, [], [settings.settlement_topic])
     store = SettlementStore(settings.postgres_dsn)
     try:
         writer = RewardWriter(settings, settings.settlement_topic, promise=PROMISE)
