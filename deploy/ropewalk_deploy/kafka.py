@@ -298,6 +298,17 @@ def _record(message: Message) -> LogRecord:
     )
 
 
+def _durably(bootstrap_servers: str) -> dict[str, Any]:
+    """Settings of a producer whose records are there once, on every replica, where keys belong."""
+    return {
+        **client_config(bootstrap_servers),
+        "enable.idempotence": True,
+        "partitioner": "murmur2",
+        "compression.type": "zstd",
+        "message.max.bytes": CLIENT_MESSAGE_BYTES,
+    }
+
+
 def send_again(
     bootstrap_servers: str, topic: str, records: Iterable[tuple[bytes | None, bytes | None]]
 ) -> list[int]:
@@ -315,15 +326,7 @@ def send_again(
         else:
             times_ms[number] = message.timestamp()[1]
 
-    producer = Producer(
-        {
-            **client_config(bootstrap_servers),
-            "enable.idempotence": True,
-            "partitioner": "murmur2",
-            "compression.type": "zstd",
-            "message.max.bytes": CLIENT_MESSAGE_BYTES,
-        },
-    )
+    producer = Producer(_durably(bootstrap_servers))
     for number, (key, value) in enumerate(records):
         times_ms.append(0)
         producer.produce(topic, value, key, on_delivery=partial(delivered, number))
@@ -365,16 +368,7 @@ def send_many(
         if error is not None:
             failed.append(error.str())
 
-    producer = Producer(
-        {
-            **client_config(bootstrap_servers),
-            "enable.idempotence": True,
-            "partitioner": "murmur2",
-            "compression.type": "zstd",
-            "linger.ms": 20,
-            "message.max.bytes": CLIENT_MESSAGE_BYTES,
-        },
-    )
+    producer = Producer(_durably(bootstrap_servers) | {"linger.ms": 20})
     n_sent = 0
     for key, value in records:
         while True:

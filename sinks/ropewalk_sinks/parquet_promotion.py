@@ -63,7 +63,7 @@ class Switch:
         self._incoming, self._ids, self._keep = incoming, frozenset(ids), keep
         self._from = Layout(generation_root(root, incoming))
         self._to = Layout(generation_root(root, displaced))
-        self._prepared = Layout(root / "_ropewalk" / "exchange")
+        self._prepared = Layout(self._live.rewriting / "promotion")  # an erasure empties it too
         self._mark = self._to.root / "_ropewalk" / "exchanging"
         self._files = files or Files()
         self._why, self._at = f"promotion of {incoming}", datetime.now(UTC).isoformat()

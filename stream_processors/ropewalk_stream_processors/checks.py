@@ -17,6 +17,7 @@ from ropewalk_stream_processors.errors import TopicError
 READER_GROUP = "ropewalk-reader"  # joins nothing; Kafka's client asks for it all the same
 SAME_PARTITIONS = (AGENT_EVENTS, TRAJECTORIES, PROGRESS, CHUNKS)
 NEEDED = (*SAME_PARTITIONS, QUARANTINE)
+_READ_BACK = [AGENT_EVENTS.name, PROGRESS.name, CHUNKS.name]
 # What a wrong value would break; other settings may differ from our defaults.
 _DECISIVE = {
     "message.timestamp.type": "broker time is what moves the clock",
@@ -35,7 +36,9 @@ class TopicState:
 def kafka_needs(worker_group: str) -> list[Need]:
     """What Kafka must allow a worker."""
     return [
-        *topics([AGENT_EVENTS.name, PROGRESS.name, CHUNKS.name], "Read", "Write", "DescribeConfigs"),
+        *topics(
+            [AGENT_EVENTS.name, PROGRESS.name, CHUNKS.name], "Read", "Write", "DescribeConfigs"
+        ),
         *topics([TRAJECTORIES.name, QUARANTINE.name], "Write", "DescribeConfigs"),
         group(worker_group),
         group(READER_GROUP, "Describe"),

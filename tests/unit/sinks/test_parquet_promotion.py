@@ -106,7 +106,7 @@ def test_readers_see_the_generation_and_what_they_saw_is_kept(path: Path) -> Non
     kept = stored(generation_root(path, "g_before"), "trajectories")
     assert kept == [row for row in before if row["trajectory_id"] in IDS]
     assert stored(generation_root(path, "g"), "trajectories") == rebuilt
-    assert not (path / "_ropewalk" / "exchange").exists()
+    assert not (path / "_ropewalk" / "rewriting" / "promotion").exists()
     assert_well(path)
 
 
