@@ -8,6 +8,7 @@ RUNS ?= 5
 KILL_RUNS ?= 20
 SEED ?= 1
 JOBS ?= 2
+RESULTS ?= .ropewalk/chaos.jsonl
 MINUTES ?= 30
 RATE ?= 100
 
@@ -53,7 +54,7 @@ test-unit: install  ## the tests that need no servers
 
 chaos: install  ## every fault, on servers of its own, and the table; goes on where it was stopped
 	$(BIN)/ropewalk chaos --seed $(SEED) --runs $(RUNS) --kill-runs $(KILL_RUNS) --jobs $(JOBS) \
-	    --results .ropewalk/chaos.jsonl
+	    --results $(RESULTS)
 
 soak: install  ## half an hour of load and faults; memory, handles and lag must stay level
 	$(BIN)/ropewalk soak --minutes $(MINUTES) --rate $(RATE) --seed $(SEED)
