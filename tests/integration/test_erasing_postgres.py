@@ -240,8 +240,11 @@ def test_an_erasure_goes_through_all_generations(dsn: str) -> None:
             if schema == other:
                 migrate(dsn)
                 store(dsn, log_of([*a_life("t-1"), *a_life("t-4", agent_id=ALICE)]))
-        connection.execute(b"CREATE TABLE IF NOT EXISTS generations (name text)")
-        connection.execute(f"INSERT INTO generations VALUES ('{other}'), ('building')".encode())
+        for name in (other, "not_built"):
+            connection.execute(
+                "INSERT INTO generations (name, state, ranges, engine_version, log)"
+                f" VALUES ('{name}', 'building', '[]', '1', '{{}}')".encode()
+            )
     assert rows(dsn, f"SELECT count(*) FROM {other}.parts") == [(2,)]
     erase(dsn)
     assert rows(dsn, f"SELECT count(*) FROM {other}.parts") == [(0,)]

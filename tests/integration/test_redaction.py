@@ -17,7 +17,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 from tests.support.kafka_site import NOBODY
 from tests.support.pipeline import Pipeline, wait_for
-from tests.support.secrets import HEX
+from tests.support.planted_secrets import HEX
 
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_producers import Delivery, Recorder, RecorderSettings, Trajectory

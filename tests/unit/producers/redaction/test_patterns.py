@@ -3,7 +3,7 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.secrets import SECRETS, all_secrets, core_of
+from tests.support.planted_secrets import SECRETS, all_secrets, core_of
 
 from ropewalk_producers import RecorderSettings, SettingsError
 from ropewalk_producers.redaction.anchors import Anchors

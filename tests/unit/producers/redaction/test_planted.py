@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.secrets import all_secrets, core_of
+from tests.support.planted_secrets import all_secrets, core_of
 from tests.support.strategies import event_documents
 
 from ropewalk_producers import RecorderSettings
