@@ -47,7 +47,7 @@ format: install  ## rewrite files as the formatter and the linter want them
 	$(BIN)/ruff check --fix .
 
 test: check  ## every check and every test, two files at a time, each with servers of its own
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-unit: install  ## the tests that need no servers
 	$(BIN)/pytest tests/unit
