@@ -256,8 +256,11 @@ def test_a_chunk_that_is_gone_stops_the_worker() -> None:
         a_worker(accounts)
 
 
-def test_a_newer_account_is_read_when_a_chunk_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_account_is_read_when_a_chunk_is_gone(
+    monkeypatch: pytest.MonkeyPatch, log: Reader
+) -> None:
     """Its owner deleted it, after an account without it, between our two looks."""
+    log.high = OVER[-1].offset + 1
     older, chunks = spilled()
     worker, publisher = a_worker(older, chunks, SPILLS)
     worker.take(0, OVER)
