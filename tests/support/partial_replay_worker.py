@@ -10,12 +10,14 @@ from ropewalk_deploy.__main__ import main
 from ropewalk_stream_processors import partitions
 from ropewalk_stream_processors.trajectory.account import restore
 from ropewalk_stream_processors.trajectory.engine import Engine
+from ropewalk_stream_processors.trajectory.holding import Holding
 
 
 def _restore_half(*arguments: Any, **named: Any) -> Engine:
     engine = restore(*arguments, **named)
     engine.lives.clear()
     engine.skip.clear()
+    engine._holding = Holding()  # it goes by the lives
     return engine
 
 
