@@ -32,6 +32,16 @@ PUBLISHES_TOO_EARLY = "tests.support.partial_replay_worker"
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    yield from an_arena(tmp_path_factory)
+
+
+@pytest.fixture
+def spoilt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """Servers for a test that leaves what is wrong in the logs."""
+    yield from an_arena(tmp_path_factory)
+
+
+def an_arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     home = tmp_path_factory.mktemp("faults")
     home.parent.chmod(0o755)  # the database server's user must get in when tests run as root
     with open_arena(home, log.info) as arena:
@@ -47,9 +57,8 @@ def test_nothing_is_lost_and_nothing_counts_twice(arena: Arena, name: str) -> No
     assert fought.events >= (600 if FAULTS[name].play is None else 1)
 
 
-def test_an_engine_that_publishes_half_a_replay_is_found_out(arena: Arena) -> None:
-    """The last one here: it leaves what is wrong in the logs."""
-    fought = fight_in_replays(arena, SEED, worker_module=PUBLISHES_TOO_EARLY)
+def test_an_engine_that_publishes_half_a_replay_is_found_out(spoilt: Arena) -> None:
+    fought = fight_in_replays(spoilt, SEED, worker_module=PUBLISHES_TOO_EARLY)
     found = " ".join(fought.problems)
     assert "replay: the same refusals" in found, found
 
