@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from confluent_kafka import Producer
 from tests.support.events import T0, a_decision, a_start, an_end
-from tests.support.pipeline import Pipeline, wait_for
+from tests.support.pipeline import Pipeline, local_pipeline, wait_for
 
 from ropewalk_deploy.audit.quiet import wait_until_quiet
 from ropewalk_deploy.simulation.driver import simulate
@@ -34,6 +34,14 @@ from ropewalk_sinks.settlement.rulebook import RuleBook
 from ropewalk_sinks.settlement.rules import SHIPPED
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """Servers of these tests' own: everything stored must settle, and nothing else is there."""
+    with local_pipeline(tmp_path_factory.mktemp("settlement")) as pipeline:
+        yield pipeline
+
 
 PROGRAMS = [Program("worker-1", ("worker",)), Program("sink-postgres", ("sink", "postgres"))]
 SEED = 20261123
