@@ -119,6 +119,12 @@ def greet(client: AdminClient | Consumer, told: Sequence[str]) -> set[str]:
                 raise
 
 
+def _listening(bootstrap_servers: str, told: list[str]) -> AdminClient:
+    """A client that writes down what its errors say, as `greet` needs it."""
+    callback: dict[str, Any] = {"error_cb": lambda error: told.append(error.str())}
+    return AdminClient(client_config(bootstrap_servers) | callback)
+
+
 def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> list[str]:
     """Create the topics that are missing; gives their names.
 
@@ -126,8 +132,7 @@ def create_topics(bootstrap_servers: str, specs: Iterable[TopicSpec]) -> list[st
         CommandError: If the broker does not answer or refuses.
     """
     told: list[str] = []
-    listening: dict[str, Any] = {"error_cb": lambda error: told.append(error.str())}
-    admin = AdminClient(client_config(bootstrap_servers) | listening)
+    admin = _listening(bootstrap_servers, told)
     try:
         there = greet(admin, told)
         missing = [spec for spec in specs if spec.name not in there]
@@ -151,8 +156,7 @@ def delete_topics(bootstrap_servers: str, names: Iterable[str]) -> list[str]:
         CommandError: If the broker does not answer, refuses, or does not get them done.
     """
     told: list[str] = []
-    listening: dict[str, Any] = {"error_cb": lambda error: told.append(error.str())}
-    admin = AdminClient(client_config(bootstrap_servers) | listening)
+    admin = _listening(bootstrap_servers, told)
     until = time.monotonic() + DELETED_WITHIN_S
     try:
         doomed = sorted(set(names) & greet(admin, told))

@@ -46,6 +46,20 @@ def skip_key(partition: int, offset: int) -> bytes:
     return f"{partition}/skip/{offset}".encode()
 
 
+def newer(best: Progress | None, value: bytes | None) -> Progress | None:
+    """The account that counts after one more record of it: the one with the largest N.
+
+    None is an operator's word: begin anew.
+
+    Raises:
+        pydantic.ValidationError: If the record is not one of ours.
+    """
+    if value is None:
+        return None
+    account = Progress.model_validate_json(value)
+    return account if best is None or account.next_offset >= best.next_offset else best
+
+
 def known_of(partition: int, records: Iterable[KeyValue]) -> Known:
     """What a partition's progress records say; the account with the largest N counts.
 
@@ -64,11 +78,9 @@ def known_of(partition: int, records: Iterable[KeyValue]) -> Known:
                 floors.discard(int(key.removeprefix(floor)))
             continue
         if key == progress_key(partition) or key.startswith(floor):
-            progress = Progress.model_validate_json(value)
-            if best is None or progress.next_offset >= best.next_offset:
-                best = progress
+            best = newer(best, value)
             if key.startswith(floor):
-                floors.add(progress.next_offset)
+                floors.add(int(key.removeprefix(floor)))
         elif key == crash_key(partition):
             crash = Crash.model_validate_json(value)
         elif key.startswith(f"{partition}/skip/".encode()):

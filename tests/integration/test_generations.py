@@ -15,7 +15,8 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
-from tests.support.late_events import N_EVENTS, a_life, early, late, rewards, sent
+from tests.support.events import sent
+from tests.support.late_events import N_EVENTS, a_life, early, late, rewards
 from tests.support.pipeline import LIMITS, Pipeline, wait_for
 
 from ropewalk_deploy.audit.generations import half_done as lines_of

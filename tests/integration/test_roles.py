@@ -92,6 +92,13 @@ def refused(dsn: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+def all_refused(dsn: str, *statements: str | sql.Composed) -> None:
+    """Each statement must be forbidden, whatever comes of the others."""
+    for statement in statements:
+        with refused(dsn) as connection:
+            connection.execute(statement.encode() if isinstance(statement, str) else statement)
+
+
 def tables(dsn: str, kinds: str) -> list[str]:
     query = (
         "SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
@@ -116,20 +123,20 @@ def test_a_member_of_any_role_reads_every_table_view_and_function(dsn: str, as_m
 
 def test_a_reader_writes_nothing(dsn: str, as_member: As) -> None:
     own = as_member("reader")
-    for name in tables(dsn, "r,p"):
-        for statement in ("DELETE FROM {}", "INSERT INTO {} DEFAULT VALUES", "TRUNCATE {}"):
-            with refused(own) as connection:
-                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
-    for statement in (
+    all_refused(
+        own,
+        *(
+            sql.SQL(statement).format(sql.Identifier(name))
+            for name in tables(dsn, "r,p")
+            for statement in ("DELETE FROM {}", "INSERT INTO {} DEFAULT VALUES", "TRUNCATE {}")
+        ),
         "UPDATE quarantine SET replayed_at = now()",
         "SELECT create_month('2031-01-01')",
         "SELECT forget_refused_judgments('a', 'b')",
         "SELECT erase_rows('{t-1}', '{}', '{}', '{}', '{}')",
         "SELECT forget_samples()",
         "CREATE TABLE public.mine (x int)",
-    ):
-        with refused(own) as connection:
-            connection.execute(statement.encode())
+    )
 
 
 def test_a_writer_is_sink_settlement_judge_and_scorer(dsn: str, as_member: As) -> None:
@@ -157,11 +164,13 @@ def test_a_writer_is_sink_settlement_judge_and_scorer(dsn: str, as_member: As) -
 
 def test_a_writer_neither_erases_nor_alters_what_is_stored(dsn: str, as_member: As) -> None:
     own = as_member("writer")
-    for name in tables(dsn, "r,p"):
-        for statement in ("DELETE FROM {}", "TRUNCATE {}", "ALTER TABLE {} ADD COLUMN x int"):
-            with refused(own) as connection:
-                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
-    for statement in (
+    all_refused(
+        own,
+        *(
+            sql.SQL(statement).format(sql.Identifier(name))
+            for name in tables(dsn, "r,p")
+            for statement in ("DELETE FROM {}", "TRUNCATE {}", "ALTER TABLE {} ADD COLUMN x int")
+        ),
         "UPDATE trajectories SET reward = 1",
         "UPDATE rewards SET value = 1",
         "UPDATE parts SET content_hash = ''",
@@ -169,9 +178,7 @@ def test_a_writer_neither_erases_nor_alters_what_is_stored(dsn: str, as_member: 
         "INSERT INTO erasures (erasure_id, kind, subject_id) VALUES ('e', 'agent', 'a')",
         "SELECT erase_rows('{t-1}', '{}', '{}', '{}', '{}')",
         "CREATE TABLE public.mine (x int)",
-    ):
-        with refused(own) as connection:
-            connection.execute(statement.encode())
+    )
     eraser = PostgresEraser(own, Subject("trajectory", "t-1"))
     with closing(eraser), pytest.raises(StorageError, match="permission denied"):
         eraser.remove([], reason=None, at=NOW)
@@ -187,19 +194,19 @@ def test_an_operator_marks_and_erases_and_does_nothing_more(dsn: str, as_member:
     assert (removed.n_parts, removed.n_entries) == (1, 1)
     assert "t-9" not in {part.trajectory_id for part in stored_parts(own)}
     assert [stone.is_finished for stone in tombstones(own)] == [True]
-    for name in tables(dsn, "r,p"):
-        for statement in ("DELETE FROM {}", "TRUNCATE {}", "DROP TABLE {}"):
-            with refused(own) as connection:
-                connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
-    for statement in (
+    all_refused(
+        own,
+        *(
+            sql.SQL(statement).format(sql.Identifier(name))
+            for name in tables(dsn, "r,p")
+            for statement in ("DELETE FROM {}", "TRUNCATE {}", "DROP TABLE {}")
+        ),
         "INSERT INTO parts VALUES ('t', 0, '', now(), true)",
         "UPDATE quarantine SET value = NULL",
         "UPDATE rewards SET value = 1",
         "SELECT create_month('2031-01-01')",
         "CREATE TABLE public.mine (x int)",
-    ):
-        with refused(own) as connection:
-            connection.execute(statement.encode())
+    )
 
 
 def test_functions_with_their_owners_rights_use_their_own_schema_only(

@@ -6,17 +6,15 @@ import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import psycopg
 import pytest
-from confluent_kafka import Producer
-from tests.support import poisoned_worker
 from tests.support.events import a_decision, a_start, an_end
 from tests.support.pipeline import Pipeline, wait_for
 
 from ropewalk_deploy.audit.quarantine import Filter, refused_records
 from ropewalk_deploy.audit.readers import newest_progress
+from ropewalk_deploy.chaos import faulty_worker
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.partitioning import partition_of
@@ -26,7 +24,6 @@ from ropewalk_stream_processors.app import STOP_WITHIN_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
-POISONED = Path(poisoned_worker.__file__)
 N = AGENT_EVENTS.partitions
 
 
@@ -38,19 +35,6 @@ def written(pipeline: Pipeline) -> Pipeline:
     return pipeline
 
 
-def send(pipeline: Pipeline, *events: object) -> None:
-    producer = Producer(
-        {"bootstrap.servers": pipeline.places.bootstrap_servers, "partitioner": "murmur2"}
-    )
-    for event in events:
-        producer.produce(
-            AGENT_EVENTS.name,
-            encode_event(event),  # type: ignore[arg-type] # events of one kind or another
-            event.trajectory_id.encode(),  # type: ignore[attr-defined] # likewise
-        )
-    assert producer.flush(30) == 0
-
-
 def progress_values(pipeline: Pipeline, partition: int, key: str) -> list[bytes]:
     with LogScanner(pipeline.places.bootstrap_servers) as scanner:
         records = scanner.records(PROGRESS.name, partition)
@@ -59,7 +43,7 @@ def progress_values(pipeline: Pipeline, partition: int, key: str) -> list[bytes]
 
 def run_poisoned(pipeline: Pipeline) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(POISONED), "worker", "--name", "poisoned"],
+        [sys.executable, "-m", faulty_worker.__name__, "worker", "--name", "poisoned"],
         env=pipeline.environ(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -75,8 +59,8 @@ def test_a_record_the_engine_fails_on_three_times_is_quarantined_and_the_partiti
     after = next(
         f"{after}{i}" for i in range(99) if partition_of(f"{after}{i}".encode(), N) == partition
     )
-    marked = a_decision(1, t=t, reasoning=poisoned_worker.MARK.decode())
-    send(written, a_start(t=t), marked, an_end(2, t=t), a_start(t=after), an_end(1, t=after))
+    marked = a_decision(1, t=t, reasoning=faulty_worker.MARK)
+    written.send(a_start(t=t), marked, an_end(2, t=t), a_start(t=after), an_end(1, t=after))
     for times in (1, 2, 3):
         crashing = run_poisoned(written)
         said, complaint = crashing.communicate(timeout=60)
@@ -106,7 +90,7 @@ def test_a_record_the_engine_fails_on_three_times_is_quarantined_and_the_partiti
     assert counts.quarantined["poison"] >= 1
     with written.running():  # a worker without the bug honours the skip, in every replay
         written.wait_until_owned()
-        send(written, a_start(t=f"{unique}-later"), an_end(1, t=f"{unique}-later"))
+        written.send(a_start(t=f"{unique}-later"), an_end(1, t=f"{unique}-later"))
         written.wait_until_settled()
         written.verify()
     with psycopg.connect(written.places.postgres_dsn) as connection:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import Producer
 from tests.support.events import a_call, a_decision, a_reward, a_start, an_end, assistant, user
 from tests.support.pipeline import LIMITS, Pipeline, wait_for
 
@@ -15,7 +14,6 @@ from ropewalk_deploy.audit.readers import newest_progress, read_logs
 from ropewalk_deploy.audit.replay import check_replay, replay
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_schemas.chunks import chunk_key
-from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.partitioning import partition_of
 from ropewalk_schemas.progress import Progress
 from ropewalk_schemas.published import decode_published
@@ -46,18 +44,6 @@ def a_worker(pipeline: Pipeline, name: str) -> Iterator[subprocess.Popen[bytes]]
         process.wait(30)
 
 
-def send(pipeline: Pipeline, *events: object) -> None:
-    servers = {"bootstrap.servers": pipeline.places.bootstrap_servers, "partitioner": "murmur2"}
-    producer = Producer(servers)
-    for event in events:
-        producer.produce(
-            AGENT_EVENTS.name,
-            encode_event(event),  # type: ignore[arg-type] # events of one kind or another
-            event.trajectory_id.encode(),  # type: ignore[attr-defined] # likewise
-        )
-    assert producer.flush(30) == 0
-
-
 def account_that_names(scanner: LogScanner, t: str) -> Progress | None:
     partition = partition_of(t.encode(), AGENT_EVENTS.partitions)
     progress = newest_progress(scanner).get(partition)
@@ -77,7 +63,7 @@ def test_a_worker_killed_with_a_spilled_trajectory_gives_what_it_would_have_give
     with LogScanner(pipeline.places.bootstrap_servers) as scanner:
         with a_worker(pipeline, "killed") as killed:
             first = scanner.bounds(AGENT_EVENTS.name, partition).end
-            send(pipeline, a_start(t=t), first_call, a_reward("r1", t))
+            pipeline.send(a_start(t=t), first_call, a_reward("r1", t))
             wait_for(lambda: account_that_names(scanner, t), told="the trajectory is spilled")
             killed.send_signal(signal.SIGKILL)
             killed.wait(30)
@@ -86,7 +72,7 @@ def test_a_worker_killed_with_a_spilled_trajectory_gives_what_it_would_have_give
         assert account.replay_offset > first + 2, "C passed all that was spilled"
         assert account.headers == [] or t not in {h.trajectory_id for h in account.headers}
         with a_worker(pipeline, "again"):
-            send(pipeline, delta, a_decision(3, t=t), an_end(4, t=t))
+            pipeline.send(delta, a_decision(3, t=t), an_end(4, t=t))
             pipeline.wait_until_settled()
             keys = {chunk_key(t, span) for span in account.chunks[t]}
             wait_for(lambda: not keys & chunks_left(scanner, partition), told="it is deleted")

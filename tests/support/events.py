@@ -1,5 +1,6 @@
 """Builders of agent events and of the records they travel in, with sane defaults."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -115,3 +116,8 @@ def settings_record(settings: Settings, offset: int, timestamp_ms: int) -> Input
     """Settings that hold from here on."""
     value = settings.model_dump_json().encode()
     return InputRecord(offset, timestamp_ms, None, value, ((KIND_HEADER, SETTINGS),))
+
+
+def sent(events: Iterable[LifeEvent | Reward]) -> list[tuple[bytes, bytes]]:
+    """Keys and values as a recorder sends them."""
+    return [(event.trajectory_id.encode(), encode_event(event)) for event in events]

@@ -6,7 +6,6 @@ from typing import Any
 
 from tests.support.events import a_call, a_decision, a_reward, a_start, an_end, user
 
-from ropewalk_schemas.codec import encode_event
 from ropewalk_schemas.events import LifeEvent, Reward
 
 N_EVENTS, N_EARLY = 7, 3
@@ -48,8 +47,3 @@ def rewards(t: str, begun: datetime) -> list[Reward]:
         a_reward(f"{t}-call", t, value=4.0, call_id="call-2", **given),
         a_reward(f"{t}-late", t, value=8.0, target_event_id=f"{t}-w-4", **given),
     ]
-
-
-def sent(events: Iterable[LifeEvent | Reward]) -> list[tuple[bytes, bytes]]:
-    """Keys and values as a recorder sends them."""
-    return [(event.trajectory_id.encode(), encode_event(event)) for event in events]

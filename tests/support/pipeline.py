@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.events import sent
 
 from ropewalk_deploy.audit.checks import Check
 from ropewalk_deploy.audit.readers import newest_progress
@@ -20,10 +21,11 @@ from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.commands.run import programs
 from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.errors import CommandError
-from ropewalk_deploy.kafka import LogScanner, create_topics
+from ropewalk_deploy.kafka import LogScanner, create_topics, send_again
 from ropewalk_deploy.stack.local import down, up
 from ropewalk_deploy.supervised import running, wait_until_owned
 from ropewalk_deploy.supervisor import Program, Supervisor
+from ropewalk_schemas.events import LifeEvent, Reward
 from ropewalk_schemas.topics import AGENT_EVENTS, TOPICS
 from ropewalk_sinks.postgres_migrations import migrate
 
@@ -105,6 +107,10 @@ class Pipeline:
                     yield supervisor
             except CommandError as error:
                 pytest.fail(f"{error}\n{self.log_tail()}")
+
+    def send(self, *events: LifeEvent | Reward) -> None:
+        """Events of one kind or another, as a recorder places them; acknowledged on return."""
+        send_again(self.places.bootstrap_servers, AGENT_EVENTS.name, sent(events))
 
     def wait_until_owned(self) -> None:
         """Until every partition is accounted for: then its settings are in the log."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from tests.support.engine_mutants import FORGOTTEN
 from tests.support.engine_runs import RULES, Rules
 
 from ropewalk_schemas.chunks import Chunk, ChunkRecord, Span, decode_chunk, encode_chunk
@@ -120,25 +121,11 @@ def _each(**changes: Any) -> Rules:
 
 
 _FORGOTTEN: dict[str, Any] = {
-    "first_offset": 1 << 40,
-    "begins_at": 0,
-    "part": 0,
-    "previous_hash": "",
-    "ended": False,
-    "status": None,
-    "termination": None,
-    "error": None,
-    "handed_to": [],
-    "gaps_at": None,
-    "idle_at": None,
+    **{name: v for name, v in FORGOTTEN.items() if name not in {"writers", "keep_at", "start"}},
     "window_at": None,
     "duration_at": None,
-    "window_start_us": 0,
-    "window_s": 77,
-    "last_event_us": 0,
     "part_started_us": 0,
     "weight": 0,
-    "kept_calls": [],
     "project": "forgotten",
 }
 for _name, _value in _FORGOTTEN.items():

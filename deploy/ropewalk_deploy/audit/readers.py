@@ -10,6 +10,7 @@ from ropewalk_deploy.generations.names import topic_of
 from ropewalk_deploy.kafka import LogRecord, LogScanner
 from ropewalk_schemas.progress import Progress
 from ropewalk_schemas.topics import AGENT_EVENTS, PROGRESS, QUARANTINE, TRAJECTORIES
+from ropewalk_stream_processors.ledger import newer, progress_key
 
 Ends = dict[tuple[str, int], int]
 Share = Callable[[float], None]
@@ -17,18 +18,12 @@ Share = Callable[[float], None]
 
 def newest_progress(scanner: LogScanner) -> dict[int, Progress]:
     """The newest account of each partition that has one."""
-    newest: dict[int, Progress] = {}
+    newest: dict[int, Progress | None] = {}
     for partition in scanner.partitions(PROGRESS.name):
         for record in scanner.records(PROGRESS.name, partition):
-            if record.key == str(partition).encode():
-                if record.value is None:  # an operator's word: begin anew
-                    newest.pop(partition, None)
-                    continue
-                account = Progress.model_validate_json(record.value)
-                best = newest.get(partition)
-                if best is None or account.next_offset >= best.next_offset:
-                    newest[partition] = account
-    return newest
+            if record.key == progress_key(partition):
+                newest[partition] = newer(newest.get(partition), record.value)
+    return {partition: account for partition, account in newest.items() if account is not None}
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float, every_s: float = 0.3) -> bool:

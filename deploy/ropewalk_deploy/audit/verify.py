@@ -135,16 +135,16 @@ def _check_erasures(
         "postgres": postgres_erase.tombstones(dsn),
         "parquet": parquet_erase.all_tombstones(path),
     }
-    found = split(reading.accounts, all_erasures(dsn, path))
-    whole = not any(reading.log_starts.values())
     if not any(tombstones.values()):
         return []
+    found = split(reading.accounts, all_erasures(dsn, path))
+    whole = not any(reading.log_starts.values())
     published = published_hashes(scanner, reading.accounts, generations)
-    checks = check_tombstones(tombstones, found.erased_parts, whole=whole, published=published)
-    if checks:
-        checks.append(check_nothing_left("postgres, all tables", postgres_erase.leftovers(dsn)))
-        checks.append(check_nothing_left("parquet, all files", parquet_erase.leftovers(path)))
-    return checks
+    return [
+        *check_tombstones(tombstones, found.erased_parts, whole=whole, published=published),
+        check_nothing_left("postgres, all tables", postgres_erase.leftovers(dsn)),
+        check_nothing_left("parquet, all files", parquet_erase.leftovers(path)),
+    ]
 
 
 def _check_moments(

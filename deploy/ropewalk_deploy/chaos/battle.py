@@ -9,12 +9,11 @@ from random import Random
 from typing import Literal
 from urllib.parse import urlsplit
 
-from ropewalk_deploy.audit.checks import Check
 from ropewalk_deploy.audit.quiet import wait_until_quiet
 from ropewalk_deploy.audit.readers import newest_progress, wait_until
 from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.chaos.arena import Arena
-from ropewalk_deploy.chaos.fought import Fought
+from ropewalk_deploy.chaos.fought import Fought, judged
 from ropewalk_deploy.chaos.gaps import gaps_of
 from ropewalk_deploy.chaos.offsets import Looker, Offsets, watching
 from ropewalk_deploy.chaos.proxy import Proxy
@@ -185,7 +184,15 @@ def fight(
         gaps = gaps_of(options.ledger, arena.places.parquet_path)
         checks.append(gaps.check())
         told = {"never sent": gaps.never_sent, "listed as missing": gaps.listed}
-    return replace(_fought(fault, seed, report, checks, battle.notes, recover_s), told=told)
+    return judged(
+        fault.name,
+        seed,
+        checks,
+        battle.notes,
+        events=report.n_acknowledged,
+        recover_s=recover_s,
+        told=told,
+    )
 
 
 def programs_of(n_workers: int, worker_module: str) -> list[Program]:
@@ -313,27 +320,3 @@ class _Load:
             msg = f"the load did not come to its end: {self._failure or 'it goes on'}"
             raise CommandError(msg)
         return self._report
-
-
-def _fought(
-    fault: Fault,
-    seed: int,
-    report: SimulationReport,
-    checks: list[Check],
-    notes: list[str],
-    recover_s: float,
-) -> Fought:
-    failed = [check for check in checks if not check.ok]
-    lost = {check.name: check.n_wrong for check in failed}
-    in_two_parts = lost.get("ledger: no event is in two parts", 0)
-    stored_twice = sum(line.endswith("times") for check in failed for line in check.wrong)
-    return Fought(
-        fault=fault.name,
-        seed=seed,
-        events=report.n_acknowledged,
-        lost=lost.get("ledger: acknowledged events are in the result", 0),
-        duplicated=in_two_parts + stored_twice,
-        wrong=len(failed) + len(notes),
-        recover_s=round(recover_s, 1),
-        problems=[*(f"{c.name}: {c.wrong[:3] or c.detail}" for c in failed), *notes],
-    )

@@ -17,7 +17,7 @@ from ropewalk_deploy.chaos.battle import recovery
 from ropewalk_deploy.chaos.bulk import Bulk
 from ropewalk_deploy.chaos.fought import Fought
 from ropewalk_deploy.chaos.large import PATIENT
-from ropewalk_deploy.chaos.staging import Stage, at_work, told_of
+from ropewalk_deploy.chaos.staging import Stage, at_work, forget_accounts, told_of
 from ropewalk_deploy.chaos.stored import lives_in
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.kafka import (
@@ -30,7 +30,7 @@ from ropewalk_deploy.kafka import (
 )
 from ropewalk_schemas.progress import Progress
 from ropewalk_schemas.quarantine import from_record
-from ropewalk_schemas.topics import AGENT_EVENTS, PROGRESS, QUARANTINE
+from ropewalk_schemas.topics import AGENT_EVENTS, QUARANTINE
 
 TRAJECTORIES, STEPS = 400, 3
 STOPS_WITHIN_S = 60.0
@@ -60,7 +60,7 @@ def fight_with_retention(arena: Arena, seed: int, _: float) -> Fought:
     spoiled = [key for key in headless if key and key.startswith(b"cut-")]
     # Of these some were assembled before; nobody remembers, for the account is gone.
     left = [record for record in log if record.offset >= begin and record.key in headless]
-    _forget(arena, [partition])
+    forget_accounts(arena, [partition])
     began = time.monotonic()
     with at_work(arena, seed, environment=PATIENT) as again:
         n_ends = send_many(arena.places.bootstrap_servers, AGENT_EVENTS.name, cut.ended(_all()))
@@ -96,7 +96,7 @@ def fight_with_a_topic_made_anew(arena: Arena, seed: int, _: float) -> Fought:
         send_many(servers, AGENT_EVENTS.name, new.begun(range(TRAJECTORIES // 2)))
         named = _stopped_with(stage, MADE_ANEW)
     stage.count("anew: what was open is counted", n_open, named[0])
-    _forget(arena, list(accounts))
+    forget_accounts(arena, accounts)
     began = time.monotonic()
     with at_work(arena, seed, environment=PATIENT) as again:
         rest = range(TRAJECTORIES // 2, TRAJECTORIES)
@@ -166,13 +166,6 @@ def _stopped_with(stage: Stage, sentence: re.Pattern[str]) -> list[int]:
         msg = f"the worker did not stop with the sentence {sentence.pattern!r}"
         raise CommandError(msg)
     return [int(number) for number in found.groups()]
-
-
-def _forget(arena: Arena, partitions: list[int]) -> None:
-    """A person deletes accounts, knowingly."""
-    for partition in partitions:
-        key = str(partition).encode()
-        send_many(arena.places.bootstrap_servers, PROGRESS.name, [(key, None)], partition=partition)
 
 
 def _count_lives(stage: Stage, arena: Arena, bulk: Bulk, whole: int) -> None:

@@ -2,9 +2,9 @@
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -12,10 +12,10 @@ from ropewalk_deploy.chaos.arena import Arena
 from ropewalk_deploy.chaos.battle import Battle, recovery
 from ropewalk_deploy.chaos.bulk import Bulk, Record
 from ropewalk_deploy.chaos.fought import Fought
-from ropewalk_deploy.chaos.staging import Stage, at_work, told_of
+from ropewalk_deploy.chaos.staging import Stage, at_work, forget_accounts, told_of
 from ropewalk_deploy.chaos.stored import lives_in
 from ropewalk_deploy.kafka import LogScanner, send_many
-from ropewalk_schemas.topics import AGENT_EVENTS, PROGRESS, TRAJECTORIES
+from ropewalk_schemas.topics import AGENT_EVENTS, TRAJECTORIES
 
 LONG_EVENTS, OPEN_TRAJECTORIES, REPLAYED_EVENTS = 20_000, 2_000, 200_000
 REPLAYED_STEPS, REPLAYED_ABREAST = 18, 500
@@ -72,10 +72,7 @@ def fight_with_a_replay_of_everything(arena: Arena, seed: int, scale: float) -> 
         recovery(stage.battle, _within_s(bulk))
         stage.prove(within_s=_within_s(bulk))
     published = _published(arena)
-    for partition in range(AGENT_EVENTS.partitions):  # nobody knows of an account any more
-        key = str(partition).encode()
-        send_many(arena.places.bootstrap_servers, PROGRESS.name, [(key, None)],
-                  partition=partition)  # fmt: skip
+    forget_accounts(arena, range(AGENT_EVENTS.partitions))
     began = time.monotonic()
     group, within_s = {"ROPEWALK_WORKER_GROUP": "again"}, _within_s(bulk)
     with at_work(arena, seed, environment=group, owned_within_s=within_s) as again:
@@ -109,22 +106,11 @@ def _sending(arena: Arena, records: Iterator[Record]) -> Iterator[Callable[[], b
     Raises:
         CommandError: At the end, if not all was acknowledged.
     """
-    failures: list[Exception] = []
-
-    def work() -> None:
-        try:
-            send_many(arena.places.bootstrap_servers, AGENT_EVENTS.name, records)
-        except Exception as error:  # raised again below
-            failures.append(error)
-
-    thread = threading.Thread(target=work, name="bulk")
-    thread.start()
-    try:
-        yield thread.is_alive
-    finally:
-        thread.join()
-    if failures:
-        raise failures[0]
+    with ThreadPoolExecutor(1) as pool:
+        servers = arena.places.bootstrap_servers
+        sending = pool.submit(send_many, servers, AGENT_EVENTS.name, records)
+        yield lambda: not sending.done()
+        sending.result()
 
 
 def _kill_while(battle: Battle, is_alive: Callable[[], bool]) -> None:

@@ -9,12 +9,14 @@ from ropewalk_deploy.audit.checks import MAX_IDS, Check
 from ropewalk_deploy.audit.quiet import READ_BY
 from ropewalk_deploy.audit.readers import Ends
 from ropewalk_deploy.audit.verify import stores
+from ropewalk_deploy.chaos.beside import beside
 from ropewalk_deploy.config import Endpoints
 from ropewalk_deploy.errors import CommandError
 from ropewalk_deploy.kafka import LogScanner
 from ropewalk_schemas.progress import Progress
 from ropewalk_schemas.topics import AGENT_EVENTS, OUTCOMES, PROGRESS, QUARANTINE, TRAJECTORIES
 from ropewalk_sinks.errors import SinkError
+from ropewalk_stream_processors.ledger import newer, progress_key
 
 EVERY_S = 0.5
 
@@ -50,7 +52,7 @@ class Looker:
         self._places, self._scanner = places, scanner
         self._partitions: dict[str, list[int]] = {}
         self._read: dict[int, int] = {}
-        self._accounts: dict[int, Progress] = {}
+        self._accounts: dict[int, Progress | None] = {}
 
     def look(self) -> Offsets:
         """Everything as of now.
@@ -60,17 +62,17 @@ class Looker:
             SinkError: If the database does not.
         """
         self._read_accounts()
-        accounts = self._accounts.items()
+        known = {p: account for p, account in self._accounts.items() if account is not None}
         return Offsets(
             ends={
                 (topic.name, p): self._scanner.bounds(topic.name, p).end
                 for topic in (AGENT_EVENTS, TRAJECTORIES, OUTCOMES, QUARANTINE)
                 for p in self._of(topic.name)
             },
-            worker={(AGENT_EVENTS.name, p): a.next_offset for p, a in accounts},
-            replay={(AGENT_EVENTS.name, p): a.replay_offset for p, a in accounts},
+            worker={(AGENT_EVENTS.name, p): a.next_offset for p, a in known.items()},
+            replay={(AGENT_EVENTS.name, p): a.replay_offset for p, a in known.items()},
             sinks={stored.sink: stored.offsets() for stored in stores(self._places)},
-            accounts=dict(accounts),
+            accounts=known,
         )
 
     def _of(self, topic: str) -> list[int]:
@@ -83,14 +85,8 @@ class Looker:
             start = self._read.get(partition, 0)
             for record in self._scanner.records(PROGRESS.name, partition, start=start):
                 self._read[partition] = record.offset + 1
-                if record.key == str(partition).encode():
-                    if record.value is None:  # an operator's word: begin anew
-                        self._accounts.pop(partition, None)
-                        continue
-                    account = Progress.model_validate_json(record.value)
-                    best = self._accounts.get(partition)
-                    if best is None or account.next_offset >= best.next_offset:
-                        self._accounts[partition] = account
+                if record.key == progress_key(partition):
+                    self._accounts[partition] = newer(self._accounts.get(partition), record.value)
 
 
 @dataclass
@@ -119,9 +115,9 @@ class Watched:
 @contextmanager
 def watching(places: Endpoints) -> Iterator[Watched]:
     """Look every half second, in a thread; servers that do not answer are looked at again."""
-    watched, stop = Watched(), threading.Event()
+    watched = Watched()
 
-    def work() -> None:
+    def work(stop: threading.Event) -> None:
         while not stop.wait(EVERY_S):
             try:
                 with LogScanner(places.bootstrap_servers) as scanner:
@@ -131,10 +127,5 @@ def watching(places: Endpoints) -> Iterator[Watched]:
             except (CommandError, SinkError, KeyError):
                 continue
 
-    thread = threading.Thread(target=work, name="offsets")
-    thread.start()
-    try:
+    with beside(work, name="offsets"):
         yield watched
-    finally:
-        stop.set()
-        thread.join()

@@ -2,12 +2,15 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
 from ropewalk_deploy.chaos.battle import Battle
+from ropewalk_deploy.chaos.beside import beside
 from ropewalk_deploy.chaos.strikes import Strike
 
 IDENTITIES = """
@@ -33,24 +36,16 @@ def read_while(strike: Strike) -> Strike:
     """
 
     def all_at_once(battle: Battle) -> None:
-        stop = threading.Event()
-        readers = [
-            threading.Thread(target=_read, args=(battle, stop, name, look), name=name)
-            for name, look in READERS.items()
-        ]
-        for reader in readers:
-            reader.start()
-        try:
+        with ExitStack() as readers:
+            for name, look in READERS.items():
+                read = partial(_read, battle, name, look)
+                readers.enter_context(beside(read, name=name))
             strike(battle)
-        finally:
-            stop.set()
-            for reader in readers:
-                reader.join()
 
     return all_at_once
 
 
-def _read(battle: Battle, stop: threading.Event, name: str, look: Callable[[Path], Found]) -> None:
+def _read(battle: Battle, name: str, look: Callable[[Path], Found], stop: threading.Event) -> None:
     folder = battle.arena.places.parquet_path / "trajectories"
     most = n_looks = 0
     while not stop.is_set() or n_looks < FURTHER_LOOKS:

@@ -10,6 +10,7 @@ import psutil
 
 from ropewalk_deploy.audit.quiet import READ_BY
 from ropewalk_deploy.chaos.arena import Arena
+from ropewalk_deploy.chaos.beside import beside
 from ropewalk_deploy.chaos.flat import Bound, Point, Slope, slope
 from ropewalk_deploy.chaos.offsets import Looker, Offsets
 from ropewalk_deploy.errors import CommandError
@@ -107,10 +108,10 @@ def sampling(
         pids: The programs.
         told: Of each look, at once.
     """
-    samples, stop = Samples(), threading.Event()
+    samples = Samples()
     began = time.monotonic()
 
-    def work() -> None:
+    def work(stop: threading.Event) -> None:
         while not stop.is_set():
             with suppress(CommandError, SinkError, KeyError), LogScanner(
                 arena.places.bootstrap_servers
@@ -126,13 +127,8 @@ def sampling(
                     if offsets is None:
                         break
 
-    thread = threading.Thread(target=work, name="samples")
-    thread.start()
-    try:
+    with beside(work, name="samples"):
         yield samples
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _looked(looker: Looker) -> Offsets | None:

@@ -1,6 +1,6 @@
 """What faults need that are a play of their own: programs at work, and the checks at the end."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -10,11 +10,14 @@ from ropewalk_deploy.audit.quiet import wait_until_quiet
 from ropewalk_deploy.audit.verify import verify
 from ropewalk_deploy.chaos.arena import Arena
 from ropewalk_deploy.chaos.battle import OURS, QUIET_WITHIN_S, Battle, programs_of
-from ropewalk_deploy.chaos.fought import Fought
+from ropewalk_deploy.chaos.fought import Fought, judged
 from ropewalk_deploy.chaos.offsets import Watched, watching
 from ropewalk_deploy.errors import GaveUpError
+from ropewalk_deploy.kafka import send_many
 from ropewalk_deploy.supervised import running, wait_until_owned
 from ropewalk_deploy.supervisor import Supervisor
+from ropewalk_schemas.topics import PROGRESS
+from ropewalk_stream_processors.ledger import progress_key
 
 NOTHING = "\0"
 
@@ -91,6 +94,17 @@ def at_work(
                 raise
 
 
+def forget_accounts(arena: Arena, partitions: Iterable[int]) -> None:
+    """A person deletes accounts, knowingly."""
+    for partition in partitions:
+        send_many(
+            arena.places.bootstrap_servers,
+            PROGRESS.name,
+            [(progress_key(partition), None)],
+            partition=partition,
+        )
+
+
 def told_of(
     name: str,
     seed: int,
@@ -102,16 +116,13 @@ def told_of(
     told: Mapping[str, int] | None = None,
 ) -> Fought:
     """What came of a play."""
-    failed = [check for check in (*stage.checks, stage.watched.check()) if not check.ok]
-    notes = stage.battle.notes
-    return Fought(
-        fault=name,
-        seed=seed,
+    return judged(
+        name,
+        seed,
+        [*stage.checks, stage.watched.check()],
+        stage.battle.notes,
         events=events,
         lost=lost,
-        duplicated=sum(line.endswith("times") for check in failed for line in check.wrong),
-        wrong=len(failed) + len(notes),
-        recover_s=round(recover_s, 1),
-        problems=[*(f"{c.name}: {c.wrong[:3] or c.detail}" for c in failed), *notes],
-        told=dict(told or {}),
+        recover_s=recover_s,
+        told=told,
     )
