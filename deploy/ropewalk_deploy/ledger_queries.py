@@ -19,8 +19,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NO_TRAJECTORIES = """
 CREATE VIEW trajectories AS
 SELECT NULL::VARCHAR AS trajectory_id, NULL::INTEGER AS part,
-       NULL::STRUCT(step INTEGER, event_id VARCHAR, calls INTEGER[])[] AS steps,
-       NULL::STRUCT(call_id VARCHAR, event_id VARCHAR, response_id VARCHAR)[] AS llm_calls
+       NULL::STRUCT(step INTEGER, event_id VARCHAR)[] AS steps,
+       NULL::STRUCT(call_id VARCHAR, event_id VARCHAR, response_id VARCHAR, step INTEGER)[]
+           AS llm_calls
 WHERE false
 """
 # Instants leave as microseconds: a driver without a zone database cannot give them otherwise.

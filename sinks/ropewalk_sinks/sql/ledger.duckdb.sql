@@ -16,19 +16,22 @@ WHERE r.recorded_at <= moment AND NOT EXISTS (
         AND newer.recorded_at <= moment
 );
 
--- Every name by which an entry may mean a step: its event, or a call it rests on.
+-- Every name by which an entry may mean a step: its event, or a call that led to it. A call's `step` is
+-- the first that names it; going from steps to calls would take all calls of a part along for each step.
 CREATE OR REPLACE MACRO step_names() AS TABLE
 WITH decisions AS (
-    SELECT trajectory_id, part, llm_calls, unnest(steps) AS s
+    SELECT trajectory_id, part, unnest(steps) AS s
     FROM trajectories
     WHERE trajectory_id IN (SELECT trajectory_id FROM rewards)
-), resting AS (
-    SELECT trajectory_id, part, s.step AS step, llm_calls[unnest(s.calls) + 1] AS c
-    FROM decisions
+), calls AS (
+    SELECT trajectory_id, part, unnest(llm_calls) AS c
+    FROM trajectories
+    WHERE trajectory_id IN (SELECT trajectory_id FROM rewards)
 )
 SELECT trajectory_id, part, s.step AS step, 'event' AS kind, s.event_id AS id FROM decisions
 UNION ALL
-SELECT trajectory_id, part, step, 'call', unnest([c.call_id, c.response_id]) FROM resting;
+SELECT trajectory_id, part, c.step, 'call', unnest([c.call_id, c.response_id]) FROM calls
+WHERE c.step IS NOT NULL;
 
 -- The names of calls, whether a step rests on them or not.
 CREATE OR REPLACE MACRO call_names() AS TABLE
