@@ -10,7 +10,7 @@ import os
 import signal
 from pathlib import Path
 
-SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
 ERRORS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}
 POINTS = {
     "worker": (

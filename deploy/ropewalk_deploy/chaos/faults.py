@@ -50,6 +50,11 @@ _FAULTS = (
     Fault("term-worker", strikes.terminate("worker-1")),
     Fault("term-sinks", strikes.roll("sink-postgres", "sink-parquet")),
     Fault("term-settle", strikes.terminate("settle"), when="round"),
+    Fault("term-at-points-worker", strikes.end_at_points("worker", "worker-1")),
+    Fault("term-at-points-sink-postgres", strikes.end_at_points("sink-postgres", "sink-postgres")),
+    Fault("term-at-points-sink-parquet", strikes.end_at_points("sink-parquet", "sink-parquet")),
+    Fault("term-at-points-settle", strikes.end_at_points("settle", "settle"), when="round"),
+    Fault("term-at-points-judge", strikes.end_at_points("judge", "judge"), judges=True),
     Fault(
         "rolling-restart",
         strikes.roll("worker-1", "worker-2", "worker-3", "sink-postgres", "sink-parquet"),

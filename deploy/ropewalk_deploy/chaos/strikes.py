@@ -70,6 +70,17 @@ def die_at_points(program: str) -> Strike:
     return strike
 
 
+def end_at_points(program: str, name: str) -> Strike:
+    """SIGTERM at such points: it ends by itself, with what it has in hand done or left over."""
+
+    def strike(battle: Battle) -> None:
+        points = battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN)
+        if not sum(_ends_at(battle, name, point) for point in points):
+            battle.notes.append(f"none of {', '.join(points)} was passed")
+
+    return strike
+
+
 def fail_at_points(points: tuple[str, ...], error: str) -> Strike:
     """An error of the system at each of some points, as from a full or a broken disk."""
 
@@ -203,9 +214,21 @@ def send_what_meets_a_bug(battle: Battle) -> None:
         battle.notes.append(f"the record that the engine fails on was quarantined as {found()}")
 
 
+def _ends_at(battle: Battle, name: str, point: str) -> bool:
+    process = psutil.Process(battle.pid(name))
+    if not reach(battle, point, "term"):
+        return False
+    _ends(battle, process, name)
+    return True
+
+
 def _end(battle: Battle, name: str) -> None:
     process = psutil.Process(battle.pid(name))
     process.terminate()
+    _ends(battle, process, name)
+
+
+def _ends(battle: Battle, process: psutil.Process, name: str) -> None:
     with suppress(psutil.TimeoutExpired):
         process.wait(ENDS_WITHIN_S)
         return
