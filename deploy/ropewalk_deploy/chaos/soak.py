@@ -25,6 +25,8 @@ from ropewalk_deploy.supervisor import Supervisor
 from ropewalk_producers.config import RecorderSettings
 
 WAVE_S = 180.0
+FEWER_FILES = {"ROPEWALK_PARQUET_FILE_AGE_S": "5"}
+"""With chaos' half a second, readers would meet 40,000 files in half an hour."""
 CALM_S = 60.0
 QUIET_WITHIN_S = 300.0
 CATCH_UP_S = 120.0
@@ -110,7 +112,9 @@ def soak(
     """
     began = time.monotonic()
     with arena.log.open("ab") as log:
-        supervisor = Supervisor(programs(1), output=log, environment=arena.environment)
+        supervisor = Supervisor(
+            programs(1), output=log, environment=arena.environment | FEWER_FILES
+        )
         battle = Battle(arena, supervisor, Random(plan.seed))  # noqa: S311 - a simulation
         with (
             running(supervisor) as is_alive,
