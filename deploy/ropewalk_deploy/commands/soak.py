@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -46,6 +47,7 @@ def soak_command(
     Everything runs on loopback, on servers of its own. The checks of `ropewalk chaos` follow.
     """
     config.use_local_kafka()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers end, too
     logging.getLogger("ropewalk_deploy.supervisor").setLevel(logging.ERROR)  # deaths are the plan
     first = seed if seed is not None else int(time.time()) % 1_000_000
     plan = SoakPlan(minutes=minutes, rate=rate, seed=first, fault_every_s=fault_every)
