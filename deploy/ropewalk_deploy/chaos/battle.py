@@ -52,6 +52,7 @@ class Battle:
     supervisor: Supervisor
     rng: Random
     share: float = 0.0
+    played: threading.Event = field(default_factory=threading.Event)
     told: threading.Event = field(default_factory=threading.Event)
     notes: list[str] = field(default_factory=list)
     proxies: dict["Server", Proxy] = field(default_factory=dict)
@@ -90,7 +91,8 @@ class Fault:
         strike: Does it, and undoes what must be undone for work to go on.
         kind: A "kill" is tried more often.
         alone: Whether the servers cannot be used for anything else afterwards.
-        when: In the "play", or in the "round" of outcomes that follows.
+        when: In the "play", "after it" and before any outcome is known, or in the "round" of outcomes
+            that follows.
         extra: Programs besides one worker, the sinks and settlement.
         options: Changes of the simulation.
         n_workers: How many.
@@ -229,6 +231,8 @@ def _struck(battle: Battle, fault: Fault, load: "_Load") -> float:
     if fault.when == "round":
         battle.told.wait(LOAD_WITHIN_S)
         battle.pause(0.0, 1.0)
+    elif fault.when == "after it":  # a point must be armed before the round's work, which is short
+        battle.played.wait(LOAD_WITHIN_S)
     else:
         at = battle.rng.uniform(0.15, 0.5)
         wait_until(
@@ -291,6 +295,7 @@ class _Load:
         except Exception as error:  # raised again where it is waited for
             self._failure = error
         finally:
+            self._battle.played.set()
             self._battle.told.set()
 
     def _progress(self, share: float) -> None:
@@ -302,6 +307,7 @@ class _Load:
         at_ms = wait_until_quiet(
             self._battle.arena.places, judge=self._judge, timeout_s=QUIET_WITHIN_S
         )
+        self._battle.played.set()
         return Moment(at_ms, after, judged=self._judge is not None)
 
     @property

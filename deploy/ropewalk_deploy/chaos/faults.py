@@ -39,7 +39,7 @@ _FAULTS = (
     _kill("die-at-points-worker", strikes.die_at_points("worker")),
     _kill("die-at-points-sink-postgres", strikes.die_at_points("sink-postgres")),
     _kill("die-at-points-sink-parquet", strikes.die_at_points("sink-parquet")),
-    _kill("die-at-points-settle", strikes.die_at_points("settle"), when="round"),
+    _kill("die-at-points-settle", strikes.die_at_points("settle"), when="after it"),
     _kill("die-at-points-judge", strikes.die_at_points("judge"), judges=True),
     Fault("die-in-replays", kind="kill", play=replays.fight_in_replays, alone=True),
     Fault(
@@ -53,7 +53,7 @@ _FAULTS = (
     Fault("term-at-points-worker", strikes.end_at_points("worker", "worker-1")),
     Fault("term-at-points-sink-postgres", strikes.end_at_points("sink-postgres", "sink-postgres")),
     Fault("term-at-points-sink-parquet", strikes.end_at_points("sink-parquet", "sink-parquet")),
-    Fault("term-at-points-settle", strikes.end_at_points("settle", "settle"), when="round"),
+    Fault("term-at-points-settle", strikes.end_at_points("settle", "settle"), when="after it"),
     Fault("term-at-points-judge", strikes.end_at_points("judge", "judge"), judges=True),
     Fault(
         "rolling-restart",

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 
@@ -66,7 +66,7 @@ def die_at_points(program: str) -> Strike:
     def strike(battle: Battle) -> None:
         points = battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN)
         # The work may be over before the program is back at the second one.
-        if not sum(reach(battle, point, "kill") for point in points):
+        if not reach_each(battle, points, "kill"):
             battle.notes.append(f"none of {', '.join(points)} was passed")
 
     return strike
@@ -240,9 +240,17 @@ def _ends(battle: Battle, process: psutil.Process, name: str) -> None:
 
 def reach(battle: Battle, point: str, action: str) -> bool:
     """Arm a point and wait until it acted; what is not passed in time is disarmed."""
-    failpoints.arm(battle.arena.failpoints, point, action)
-    file = battle.arena.failpoints / point
-    if wait_until(lambda: not file.exists(), timeout_s=REACHED_WITHIN_S, every_s=0.02):
-        return True
-    file.unlink(missing_ok=True)
-    return False
+    return reach_each(battle, [point], action) == 1
+
+
+def reach_each(battle: Battle, points: Sequence[str], action: str) -> int:
+    """Arm points, in whatever order they are passed; gives how many acted."""
+    files = [battle.arena.failpoints / point for point in points]
+    for point in points:
+        failpoints.arm(battle.arena.failpoints, point, action)
+    within_s = REACHED_WITHIN_S * len(points)
+    wait_until(lambda: not any(file.exists() for file in files), timeout_s=within_s, every_s=0.02)
+    left = [file for file in files if file.exists()]
+    for file in left:
+        file.unlink(missing_ok=True)
+    return len(files) - len(left)

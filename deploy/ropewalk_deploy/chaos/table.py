@@ -113,7 +113,7 @@ def _cell(value: object) -> str:
 def _sums(rows: list[dict[str, Any]], versions: list[str]) -> str:
     sums = {name: sum(row[name] for row in rows) for name in (*COLUMNS[1:5], "wrong")}
     told = ", ".join(f"{number:,} {name}" for name, number in sums.items())
-    return f"Sums of all {len(rows)} rows: {told}. Code: {', '.join(versions) or 'not known'}."
+    return f"Sums of all {len(rows)} rows: {told}.\nCode: {', '.join(versions) or 'not known'}."
 
 
 def _versions(runs: Iterable[Fought]) -> list[str]:
