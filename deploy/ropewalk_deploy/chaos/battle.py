@@ -91,7 +91,7 @@ class Fault:
         strike: Does it, and undoes what must be undone for work to go on.
         kind: A "kill" is tried more often.
         alone: Whether the servers cannot be used for anything else afterwards.
-        when: In the "play", "after it" and before any outcome is known, or in the "round" of outcomes
+        when: In the "play", "after it" before any outcome is told, or in the "round" of outcomes
             that follows.
         extra: Programs besides one worker, the sinks and settlement.
         options: Changes of the simulation.

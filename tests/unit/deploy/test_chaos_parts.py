@@ -215,4 +215,4 @@ def test_a_place_is_done_when_all_who_read_it_have_come_there() -> None:
 
 def test_every_fault_has_a_name_of_its_own() -> None:
     assert len(FAULTS) > 30
-    assert {fault.when for fault in FAULTS.values()} == {"play", "round"}
+    assert {fault.when for fault in FAULTS.values()} == {"play", "after it", "round"}
