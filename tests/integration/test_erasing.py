@@ -170,7 +170,10 @@ def test_it_goes_while_it_speaks_and_an_erase_is_killed_between_the_stores(
         wait_for(lambda: len(stored(running, BOB)) >= 10, told="some of Bob is stored")
         with read_meanwhile(running) as wrong:
             known = set(in_parquet(running, BOB)["trajectory_id"])
-            wait_for(lambda: known <= rewarded(running), told="Postgres has them, too")
+            wait_for(
+                lambda: known <= stored(running, BOB) & rewarded(running),
+                told="Postgres has them, too",
+            )
             before = of_others(running, known)
             backup = Path(shutil.copy(a_file_of(path, ALICE), tmp_path))
             dry = look(dsn, path, Subject("agent", ALICE))

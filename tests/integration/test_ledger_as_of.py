@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from math import log2
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import psycopg
 import pytest
 from tests.support.ledgers import BEGIN, a_chain, a_circle, recorded
 from tests.support.pipeline import Pipeline
+from tests.support.plans import plan_nodes
 from tests.support.published import a_part, an_entry
 from tests.support.sink_lab import count, fresh_database, rows
 from tests.support.stored_ledgers import (
@@ -109,14 +109,8 @@ def test_long_chains_and_circles_are_as_the_rule_has_them(dsn: str, tmp_path: Pa
 
 def rows_walked(dsn: str) -> int:
     """How many rows Postgres makes while it looks for circles."""
-    ((plans,),) = rows(dsn, "EXPLAIN (ANALYZE, FORMAT JSON) SELECT * FROM reward_problems")
-    nodes = plan_nodes(plans[0]["Plan"])
+    nodes = plan_nodes(dsn, "SELECT * FROM reward_problems")
     return sum(node["Actual Rows"] for node in nodes if node["Node Type"] == "Recursive Union")
-
-
-def plan_nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
-    """A node of a plan and all below it."""
-    return [plan, *(node for child in plan.get("Plans", []) for node in plan_nodes(child))]
 
 
 def test_a_reward_waits_for_a_trajectory_until_its_part_is_stored(dsn: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+from tests.support.plans import plan_nodes
 from tests.support.published import a_call, a_part, a_step, an_entry
 from tests.support.sink_lab import fresh_database, rows
 from tests.support.stored_ledgers import store_in_parquet, store_in_postgres
@@ -52,17 +53,12 @@ PLACES = "SELECT reward_id, part, step FROM entries_as_of('infinity')"
 
 def rows_visited(dsn: str) -> int:
     """Rows that any node of Postgres' plan makes or throws away."""
-    ((plans,),) = rows(dsn, f"EXPLAIN (ANALYZE, FORMAT JSON) {PLACES}")
-    return visited(plans[0]["Plan"])
-
-
-def visited(plan: dict[str, Any]) -> int:
-    each = sum(
-        plan.get(name, 0)
-        for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    made_or_not = "Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"
+    return sum(
+        node.get(name, 0) * node["Actual Loops"]
+        for node in plan_nodes(dsn, PLACES)
+        for name in made_or_not
     )
-    below = sum(visited(child) for child in plan.get("Plans", []))
-    return int(each * plan["Actual Loops"]) + below
 
 
 def test_postgres_places_an_entry_by_index_whatever_it_knows_of_the_tables(

@@ -66,8 +66,7 @@ def die_at_points(program: str) -> Strike:
     def strike(battle: Battle) -> None:
         points = battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN)
         # The work may be over before the program is back at the second one.
-        if not reach_each(battle, points, "kill"):
-            battle.notes.append(f"none of {', '.join(points)} was passed")
+        _note_unless_passed(battle, points, reach_each(battle, points, "kill"))
 
     return strike
 
@@ -77,8 +76,7 @@ def end_at_points(program: str, name: str) -> Strike:
 
     def strike(battle: Battle) -> None:
         points = battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN)
-        if not sum(_ends_at(battle, name, point) for point in points):
-            battle.notes.append(f"none of {', '.join(points)} was passed")
+        _note_unless_passed(battle, points, sum(_ends_at(battle, name, each) for each in points))
 
     return strike
 
@@ -87,8 +85,7 @@ def fail_at_points(points: tuple[str, ...], error: str) -> Strike:
     """An error of the system at each of some points, as from a full or a broken disk."""
 
     def strike(battle: Battle) -> None:
-        if not sum(reach(battle, point, error) for point in points):
-            battle.notes.append(f"none of {', '.join(points)} was passed")
+        _note_unless_passed(battle, points, sum(reach(battle, each, error) for each in points))
 
     return strike
 
@@ -214,6 +211,11 @@ def send_what_meets_a_bug(battle: Battle) -> None:
     battle.until(lambda: bool(found()), QUARANTINED_WITHIN_S)
     if found() != ["poison"]:
         battle.notes.append(f"the record that the engine fails on was quarantined as {found()}")
+
+
+def _note_unless_passed(battle: Battle, points: Sequence[str], n_passed: int) -> None:
+    if not n_passed:
+        battle.notes.append(f"none of {', '.join(points)} was passed")
 
 
 def _ends_at(battle: Battle, name: str, point: str) -> bool:

@@ -16,6 +16,12 @@ WHERE r.recorded_at <= moment AND NOT EXISTS (
         AND newer.recorded_at <= moment
 );
 
+-- The calls of trajectories that have entries.
+CREATE OR REPLACE MACRO rewarded_calls() AS TABLE
+SELECT trajectory_id, part, unnest(llm_calls) AS c
+FROM trajectories
+WHERE trajectory_id IN (SELECT trajectory_id FROM rewards);
+
 -- Every name by which an entry may mean a step: its event, or a call that led to it. A call's `step` is
 -- the first that names it; going from steps to calls would take all calls of a part along for each step.
 CREATE OR REPLACE MACRO step_names() AS TABLE
@@ -23,26 +29,17 @@ WITH decisions AS (
     SELECT trajectory_id, part, unnest(steps) AS s
     FROM trajectories
     WHERE trajectory_id IN (SELECT trajectory_id FROM rewards)
-), calls AS (
-    SELECT trajectory_id, part, unnest(llm_calls) AS c
-    FROM trajectories
-    WHERE trajectory_id IN (SELECT trajectory_id FROM rewards)
 )
 SELECT trajectory_id, part, s.step AS step, 'event' AS kind, s.event_id AS id FROM decisions
 UNION ALL
-SELECT trajectory_id, part, c.step, 'call', unnest([c.call_id, c.response_id]) FROM calls
+SELECT trajectory_id, part, c.step, 'call', unnest([c.call_id, c.response_id]) FROM rewarded_calls()
 WHERE c.step IS NOT NULL;
 
 -- The names of calls, whether a step rests on them or not.
 CREATE OR REPLACE MACRO call_names() AS TABLE
-WITH calls AS (
-    SELECT trajectory_id, unnest(llm_calls) AS c
-    FROM trajectories
-    WHERE trajectory_id IN (SELECT trajectory_id FROM rewards)
-)
-SELECT trajectory_id, 'event' AS kind, c.event_id AS id FROM calls
+SELECT trajectory_id, 'event' AS kind, c.event_id AS id FROM rewarded_calls()
 UNION ALL
-SELECT trajectory_id, 'call', unnest([c.call_id, c.response_id]) FROM calls;
+SELECT trajectory_id, 'call', unnest([c.call_id, c.response_id]) FROM rewarded_calls();
 
 -- One row per entry that counts; part and step are null for the whole trajectory.
 CREATE OR REPLACE MACRO entries_as_of(moment) AS TABLE
