@@ -129,6 +129,10 @@ class Admission:
         parts: What is stored of the batch's trajectories, by trajectory_id and part.
         entries: The `entry_hash` stored under the batch's reward_ids.
         erasures: Who is erased; what is found out goes in there too.
+
+    Attributes:
+        new_parts: What was admitted, by trajectory_id and part.
+        new_entries: The `entry_hash` of what was admitted, by reward_id.
     """
 
     def __init__(
@@ -140,6 +144,8 @@ class Admission:
         self._erasures = erasures or Erasures()
         self._parts = {trajectory_id: dict(held) for trajectory_id, held in parts.items()}
         self._entries = dict(entries)
+        self.new_parts: dict[tuple[str, int], HeldPart] = {}
+        self.new_entries: dict[str, str] = {}
 
     def part(self, part: IncomingPart) -> Verdict:
         """Decide on a part, and hold it if it is new."""
@@ -148,7 +154,8 @@ class Admission:
         held = self._parts.setdefault(part.trajectory_id, {})
         verdict = admit(held, part)
         if verdict == "new":
-            held[part.part] = HeldPart(part.content_hash, part.last)
+            new = HeldPart(part.content_hash, part.last)
+            held[part.part] = self.new_parts[part.trajectory_id, part.part] = new
         return verdict
 
     def entry(self, entry: LedgerEntry) -> Verdict:
@@ -158,7 +165,7 @@ class Admission:
         incoming = entry_hash(entry)
         verdict = admit_entry(self._entries.get(entry.reward_id), incoming, entry.reward_id)
         if verdict == "new":
-            self._entries[entry.reward_id] = incoming
+            self._entries[entry.reward_id] = self.new_entries[entry.reward_id] = incoming
         return verdict
 
     def is_erased(self, refused: Quarantined) -> bool:

@@ -92,7 +92,7 @@ class ParquetSink:
             if at in self._owned:
                 self._forget(at)
                 del self._buffers[at]
-                self._stored.pop(at, None)
+                self._drop_index(at)
                 self._owned.pop(at).release()
 
     def add(self, records: Sequence[SourceRecord]) -> None:
@@ -139,19 +139,26 @@ class ParquetSink:
     def _look(self, partitions: Sequence[TopicPartition]) -> None:
         files = data_files_by_source(self._layout)
         for at in partitions:
+            self._drop_index(at)
             self._stored[at] = StoredRows(files.get(at, {}), self._erasures)
+
+    def _drop_index(self, at: TopicPartition) -> None:
+        if at in self._stored:
+            self._stored.pop(at).close()
 
     def _flush_partition(
         self, at: TopicPartition, records: Sequence[SourceRecord], refuse: Refuse
     ) -> None:
-        try:
-            batch = self._batch(at, records, each_checked=False)
-        except RECORD_ERRORS:
-            # Rare and slow: what is stored is read anew, as the failed batch counts as stored.
-            self._look([at])
-            batch = self._batch(at, records, each_checked=True)
-        if batch.refused:
-            refuse(batch.refused)
+        with self._stored[at].attempt():
+            try:
+                batch = self._batch(at, records, each_checked=False)
+            except RECORD_ERRORS:
+                batch = self._batch(at, records, each_checked=True)  # rare and slow
+            if batch.refused:
+                refuse(batch.refused)
+            self._commit(at, records, batch)
+
+    def _commit(self, at: TopicPartition, records: Sequence[SourceRecord], batch: Batch) -> None:
         first, last = records[0].offset, records[-1].offset
         origin = {
             "ropewalk.topic": at.topic,
@@ -173,12 +180,14 @@ class ParquetSink:
     def _batch(
         self, at: TopicPartition, records: Sequence[SourceRecord], *, each_checked: bool
     ) -> Batch:
-        batch = Batch(self._stored[at], sink=self.name)
-        for group in groups_of(records, max_bytes=ROW_GROUP_BYTES):
-            incoming = [read_record(record, self._settings.topics) for record in group]
-            if each_checked:
-                incoming = [checked(one, sink=self.name) for one in incoming]
-            batch.take(incoming)
+        stored = self._stored[at]
+        batch = Batch(stored, sink=self.name)
+        with stored.attempt():
+            for group in groups_of(records, max_bytes=ROW_GROUP_BYTES):
+                incoming = [read_record(record, self._settings.topics) for record in group]
+                if each_checked:
+                    incoming = [checked(one, sink=self.name) for one in incoming]
+                batch.take(incoming)
         return batch
 
     def _forget(self, at: TopicPartition) -> None:

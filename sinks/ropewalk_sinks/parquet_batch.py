@@ -46,7 +46,9 @@ class Batch:
         Raises:
             RECORD_ERRORS: If a record's content does not fit the columns (see `checked`).
         """
-        decided = decide(group, self._stored.admission, sink=self._sink)
+        admission = self._stored.admission(group)
+        decided = decide(group, admission, sink=self._sink)
+        self._stored.hold(admission)
         rows: dict[tuple[str, date], list[Any]] = defaultdict(list)
         for content, recorded_ms in self._new(decided):
             rows[_place(content, recorded_ms)].append(content)

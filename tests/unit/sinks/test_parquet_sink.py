@@ -13,7 +13,6 @@ from tests.support.parquet_log import (
     SMALL_LOG_ROWS,
     a_record,
     a_refused,
-    an_account,
     go_on,
     identities,
     log_of,
@@ -26,11 +25,9 @@ from tests.support.parquet_log import (
 from tests.support.published import T0, a_part, a_step, an_entry, content_hash, raw, value_of
 
 from ropewalk_schemas.quarantine import Quarantined
-from ropewalk_sinks.admission import HeldPart
 from ropewalk_sinks.errors import QuarantineError, StorageError
 from ropewalk_sinks.parquet import ParquetSink
 from ropewalk_sinks.parquet_commits import commit_files, read_commit
-from ropewalk_sinks.parquet_index import StoredRows, data_files_by_source
 from ropewalk_sinks.parquet_layout import Layout
 from ropewalk_sinks.sink import TopicPartition
 
@@ -202,21 +199,6 @@ def test_a_flush_is_due_by_the_age_of_the_oldest_record(tmp_path: Path) -> None:
     assert sink.due(1011.0)
     sink.flush(refuse_nothing)
     assert not sink.due(5000.0)
-
-
-def test_the_index_read_from_the_files_equals_the_live_one(tmp_path: Path) -> None:
-    sink = ParquetSink(settings(tmp_path))
-    go_on(sink, small_log(), flushes=3)
-    for at in ALL:
-        rebuilt = StoredRows(data_files_by_source(Layout(tmp_path)).get(at, {}))
-        live = sink._stored[at]
-        assert vars(rebuilt.admission) == vars(live.admission)
-        for known in ("_refused", "_accounts"):
-            assert getattr(rebuilt, known) == getattr(live, known)
-    assert rebuilt.add(an_account(300))
-    assert not rebuilt.add(an_account(200))
-    parts = vars(sink._stored[PARTS].admission)["_parts"]
-    assert parts["t-2"] == {0: HeldPart(content_hash("t-2", 0), last=True)}
 
 
 def test_a_commit_says_what_it_holds_and_goes_on_where_the_one_before_ended(tmp_path: Path) -> None:
