@@ -38,6 +38,9 @@ _CACHE_KIB = 512
 class StoredRows:
     """The identities stored from one partition.
 
+    A group is looked up and held in the order of its keys: far fewer pages of a large index are
+    read and written than in the order of the log.
+
     Args:
         files: The partition's data files, by dataset.
         erasures: Who is erased.
@@ -60,19 +63,17 @@ class StoredRows:
 
     def admission(self, group: Iterable[Incoming]) -> Admission:
         """What decides on the parts and ledger entries of a group of records."""
-        parts: dict[str, dict[int, HeldPart]] = {}
-        entries: dict[str, str] = {}
-        for _, content in group:
-            if is_part(content) and content.trajectory_id not in parts:
-                parts[content.trajectory_id] = self._parts(content.trajectory_id)
-            elif is_entry(content):
-                entries |= self._entry(content.reward_id)
-        return Admission(parts, entries, self._erasures)
+        contents = [content for _, content in group]
+        ids = sorted({content.trajectory_id for content in contents if is_part(content)})
+        reward_ids = sorted({content.reward_id for content in contents if is_entry(content)})
+        entries = {key: value for each in reward_ids for key, value in self._entry(each)}
+        return Admission({each: self._parts(each) for each in ids}, entries, self._erasures)
 
     def hold(self, admission: Admission) -> None:
         """Count what was admitted as stored."""
-        self._hold("trajectories", ((*key, *part) for key, part in admission.new_parts.items()))
-        self._hold("rewards", admission.new_entries.items())
+        parts = sorted((*key, *part) for key, part in admission.new_parts.items())
+        self._hold("trajectories", parts)
+        self._hold("rewards", sorted(admission.new_entries.items()))
 
     def add(self, row: Quarantined | Progress) -> bool:
         """Count a refused record or an account as stored; whether it was not yet."""
@@ -115,9 +116,9 @@ class StoredRows:
         )
         return {part: HeldPart(content_hash, bool(last)) for part, content_hash, last in found}
 
-    def _entry(self, reward_id: str) -> dict[str, str]:
+    def _entry(self, reward_id: str) -> list[tuple[str, str]]:
         statement = "SELECT reward_id, entry_hash FROM rewards WHERE reward_id = ?"
-        return dict(self._database.execute(statement, (reward_id,)))
+        return self._database.execute(statement, (reward_id,)).fetchall()
 
     def _hold(self, dataset: str, these: Iterable[Sequence[object]]) -> int:
         marks = ", ".join("?" for _ in _columns(dataset))
@@ -134,7 +135,7 @@ def _table(dataset: str) -> str:
         ", ".join(f'"{name}"' for name in names)
         for names in (_columns(dataset), _IDENTITIES[dataset])
     )
-    return f"CREATE TABLE {dataset} ({columns}, PRIMARY KEY ({key})) WITHOUT ROWID"
+    return f"CREATE TABLE {dataset} ({columns}, PRIMARY KEY ({key}))"
 
 
 def data_files_by_source(layout: Layout) -> DataFiles:

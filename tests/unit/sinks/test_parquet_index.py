@@ -32,7 +32,7 @@ MIB = 1024 * 1024
 def held(stored: StoredRows) -> dict[str, list[Any]]:
     """All that an index holds, by dataset."""
     select = "SELECT * FROM "
-    return {name: stored._database.execute(select + name).fetchall() for name in DATASETS}
+    return {name: sorted(stored._database.execute(select + name)) for name in DATASETS}
 
 
 def take(stored: StoredRows, rows: Iterable[object]) -> int:
