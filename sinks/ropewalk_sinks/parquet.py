@@ -9,7 +9,7 @@ from ropewalk_sinks.config import ParquetSettings
 from ropewalk_sinks.erasure import Erasures
 from ropewalk_sinks.errors import StorageError
 from ropewalk_sinks.incoming import read_record
-from ropewalk_sinks.parquet_batch import RECORD_ERRORS, Batch, checked, groups_of
+from ropewalk_sinks.parquet_batch import RECORD_ERRORS, Batch, checked, give_back, groups_of
 from ropewalk_sinks.parquet_erasures import all_erasures, record_found
 from ropewalk_sinks.parquet_files import Files, explained
 from ropewalk_sinks.parquet_index import StoredRows, data_files_by_source
@@ -127,6 +127,7 @@ class ParquetSink:
             for at, records in buffered.items():
                 self._flush_partition(at, records, refuse)
                 self._forget(at)
+        give_back()
         return {at: self._owned[at].next_offset for at in buffered}
 
     def _follow(self, changes: int) -> None:

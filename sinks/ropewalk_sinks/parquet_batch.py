@@ -107,6 +107,11 @@ class _DataFile:
         return memoryview(self._bytes.getvalue())
 
 
+def give_back() -> None:
+    """Return what no batch needs any more to the operating system; Arrow keeps it by itself."""
+    pa.default_memory_pool().release_unused()
+
+
 def checked(incoming: Incoming, *, sink: str) -> Incoming:
     """The record, or its refusal if its content does not fit the columns.
 

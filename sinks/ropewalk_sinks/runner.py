@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from ropewalk_sinks.config import ParquetSettings, PostgresSettings
 from ropewalk_sinks.kafka import QuarantineWriter, TopicReader, require_topics
+from ropewalk_sinks.memory import give_back
 from ropewalk_sinks.sink import Sink, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,7 @@ class _Feed:
             self._reported = (now, self._n_records)
             return
         self._reported = (now, self._n_records)
+        give_back()
         counts = " ".join(f"{name}={count}" for name, count in sorted(self._sink.counts.items()))
         log.info(
             "sink_progress sink=%s records=%d %s lag=%d",

@@ -28,6 +28,8 @@ WAVE_S = 180.0
 FEWER_FILES = {"ROPEWALK_PARQUET_FILE_AGE_S": "5"}
 """With chaos' half a second, readers would meet 40,000 files in half an hour."""
 CALM_S = 60.0
+LONGEST_OUTAGE = "broker-killed"
+"""Comes first: what heaps take to catch up, they keep; judged is whether they take more later."""
 QUIET_WITHIN_S = 300.0
 CATCH_UP_S = 120.0
 Say = Callable[[str], None]
@@ -148,8 +150,9 @@ def _strike(
     began = time.monotonic()
     struck: list[Struck] = []
     at = CALM_S + battle.rng.uniform(0.0, plan.fault_every_s)
+    first = [fault for fault in faults if fault.name == LONGEST_OUTAGE]
     while not waves.is_over(time.monotonic() - began, at):
-        fault = battle.rng.choice(faults)
+        fault = battle.rng.choice(faults if struck else first or faults)
         started = time.monotonic()
         if fault.strike is not None:
             fault.strike(battle)
