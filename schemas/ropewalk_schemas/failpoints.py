@@ -70,7 +70,9 @@ def watch(folder: Path | None) -> None:
 
 def arm(folder: Path, point: str, action: str) -> None:
     """Let the next process that reaches a point die or stop there, or fail with an error number."""
-    (folder / point).write_text(action)
+    whole = folder / f".{point}"  # a file that is written in place can be read half
+    whole.write_text(action)
+    whole.replace(folder / point)
 
 
 def reach(point: str) -> None:

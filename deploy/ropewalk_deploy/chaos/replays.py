@@ -13,9 +13,9 @@ from ropewalk_deploy.chaos.battle import OURS, recovery
 from ropewalk_deploy.chaos.bulk import Bulk
 from ropewalk_deploy.chaos.fought import Fought
 from ropewalk_deploy.chaos.large import PATIENT
+from ropewalk_deploy.chaos.points import reach
 from ropewalk_deploy.chaos.staging import at_work, told_of
 from ropewalk_deploy.chaos.stored import lives_in
-from ropewalk_deploy.chaos.strikes import reach
 from ropewalk_deploy.kafka import send_many
 from ropewalk_schemas.topics import AGENT_EVENTS
 

@@ -2,18 +2,16 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 
 import psutil
 
-from ropewalk_deploy.audit.readers import wait_until
 from ropewalk_deploy.chaos.arena import SESSION_TIMEOUT_S
 from ropewalk_deploy.chaos.battle import Battle
 from ropewalk_deploy.chaos.faulty_worker import MARK
 from ropewalk_deploy.kafka import LogScanner, send_again
-from ropewalk_schemas import failpoints
 from ropewalk_schemas.encoding import to_json
 from ropewalk_schemas.fields import SCHEMA_VERSION, format_instant
 from ropewalk_schemas.quarantine import from_record
@@ -21,8 +19,8 @@ from ropewalk_schemas.topics import AGENT_EVENTS, QUARANTINE
 from ropewalk_sinks.postgres_connection import connect
 
 Strike = Callable[[Battle], None]
-KILLS, POINTS_PER_RUN = 3, 2
-REACHED_WITHIN_S, ENDS_WITHIN_S = 12.0, 30.0
+KILLS = 3
+ENDS_WITHIN_S = 30.0
 QUARANTINED_WITHIN_S = 120.0
 """Three deaths, each with a restart and a rebalance; on a busy machine they took 40 s."""
 POISON: tuple[tuple[bytes | None, bytes | None], ...] = (
@@ -60,36 +58,6 @@ def terminate(program: str) -> Strike:
     return strike
 
 
-def die_at_points(program: str) -> Strike:
-    """Kill -9 exactly before or after a flush, commit, COPY or rename."""
-
-    def strike(battle: Battle) -> None:
-        points = battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN)
-        # The work may be over before the program is back at the second one.
-        _note_unless_passed(battle, points, reach_each(battle, points, "kill"))
-
-    return strike
-
-
-def end_at_points(program: str, name: str) -> Strike:
-    """SIGTERM at such points: it ends by itself, with what it has in hand done or left over."""
-
-    def strike(battle: Battle) -> None:
-        points = battle.rng.sample(failpoints.POINTS[program], POINTS_PER_RUN)
-        _note_unless_passed(battle, points, sum(_ends_at(battle, name, each) for each in points))
-
-    return strike
-
-
-def fail_at_points(points: tuple[str, ...], error: str) -> Strike:
-    """An error of the system at each of some points, as from a full or a broken disk."""
-
-    def strike(battle: Battle) -> None:
-        _note_unless_passed(battle, points, sum(reach(battle, each, error) for each in points))
-
-    return strike
-
-
 def freeze(program: str, beyond_s: float = SESSION_TIMEOUT_S + 3.0) -> Strike:
     """SIGSTOP until others have its partitions; then it wakes up as if it owned them."""
 
@@ -99,21 +67,6 @@ def freeze(program: str, beyond_s: float = SESSION_TIMEOUT_S + 3.0) -> Strike:
         battle.pause(beyond_s, beyond_s + 2)
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
-
-    return strike
-
-
-def freeze_at_point(point: str) -> Strike:
-    """The same, at the worst moment: between two steps of one write."""
-
-    def strike(battle: Battle) -> None:
-        before = set(battle.supervisor.pids().values())
-        if not reach(battle, point, "stop"):
-            battle.notes.append(f"{point} was not passed")
-        battle.pause(SESSION_TIMEOUT_S + 3.0, SESSION_TIMEOUT_S + 5.0)
-        for pid in before:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
     return strike
 
@@ -213,46 +166,16 @@ def send_what_meets_a_bug(battle: Battle) -> None:
         battle.notes.append(f"the record that the engine fails on was quarantined as {found()}")
 
 
-def _note_unless_passed(battle: Battle, points: Sequence[str], n_passed: int) -> None:
-    if not n_passed:
-        battle.notes.append(f"none of {', '.join(points)} was passed")
-
-
-def _ends_at(battle: Battle, name: str, point: str) -> bool:
-    process = psutil.Process(battle.pid(name))
-    if not reach(battle, point, "term"):
-        return False
-    _ends(battle, process, name)
-    return True
-
-
 def _end(battle: Battle, name: str) -> None:
     process = psutil.Process(battle.pid(name))
     process.terminate()
-    _ends(battle, process, name)
+    ends(battle, process, name)
 
 
-def _ends(battle: Battle, process: psutil.Process, name: str) -> None:
+def ends(battle: Battle, process: psutil.Process, name: str) -> None:
+    """Wait for the end of a process that was asked for it, and note one that does not end."""
     with suppress(psutil.TimeoutExpired):
         process.wait(ENDS_WITHIN_S)
         return
     battle.notes.append(f"{name} did not end within {ENDS_WITHIN_S:.0f} s of SIGTERM")
     process.kill()
-
-
-def reach(battle: Battle, point: str, action: str) -> bool:
-    """Arm a point and wait until it acted; what is not passed in time is disarmed."""
-    return reach_each(battle, [point], action) == 1
-
-
-def reach_each(battle: Battle, points: Sequence[str], action: str) -> int:
-    """Arm points, in whatever order they are passed; gives how many acted."""
-    files = [battle.arena.failpoints / point for point in points]
-    for point in points:
-        failpoints.arm(battle.arena.failpoints, point, action)
-    within_s = REACHED_WITHIN_S * len(points)
-    wait_until(lambda: not any(file.exists() for file in files), timeout_s=within_s, every_s=0.02)
-    left = [file for file in files if file.exists()]
-    for file in left:
-        file.unlink(missing_ok=True)
-    return len(files) - len(left)
