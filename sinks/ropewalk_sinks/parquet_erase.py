@@ -79,7 +79,8 @@ class ParquetEraser:
             erased_at=at,
         )
         with self._lock.exclusive():
-            self._files.remove_folder(self.layout.rewriting)  # what others left there unfinished
+            # What others left unfinished, or for readers who were listing it then.
+            self._files.remove_folder(self.layout.rewriting)
             finish_commits(self.layout, self._files)
             self._write(tombstone, is_finished=False)
 
@@ -151,7 +152,6 @@ class ParquetEraser:
 
     def finish(self) -> None:
         """Note that nothing is left to remove, in any store."""
-        self._files.remove_folder(self.layout.rewriting)
         self._write(self._required(), is_finished=True)
 
     def _required(self) -> Tombstone:

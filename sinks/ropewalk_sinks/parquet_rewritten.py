@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import file_digest
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -142,8 +143,9 @@ def make_changes(
     """Replace or remove data files and record it; only under the exclusive lock.
 
     The folder of each day is exchanged at once for one with the changes: readers see all rows of
-    the others at every moment, each once. What was there is gone when this returns; links to files
-    that stay are left in the folder for rewriting, for readers who are listing it just now.
+    the others at every moment, each once. What was there is gone when this returns, but not its
+    name: the old folder stays below `rewriting`, with empty files for those that changed. So who is
+    listing it just now lists all, and does not find those that changed; no row is missed unnoticed.
 
     A process that dies in here leaves a state that checks and sinks accept; the same changes are
     then worked out and made anew.
@@ -172,8 +174,7 @@ def make_changes(
 
 
 def _exchange_day(layout: Layout, files: Files, day: Path, changes: Sequence[Change]) -> None:
-    prepared = layout.rewriting / f"{day.parent.name}.{day.name}"
-    files.remove_folder(prepared)  # of an exchange before, or of one that died
+    prepared = layout.rewriting / f"{day.parent.name}.{day.name}.{uuid4().hex}"
     files.make_folder(prepared)
     changed = {PurePosixPath(change.path).name for change in changes}
     for file in day.iterdir():
@@ -187,7 +188,9 @@ def _exchange_day(layout: Layout, files: Files, day: Path, changes: Sequence[Cha
     files.sync(day.parent)
     files.sync(layout.rewriting)
     for name in changed:
-        files.remove(prepared / name)
+        empty = prepared / f"{name}.gone"
+        files.create(empty, b"")
+        files.rename(empty, prepared / name)
     files.sync(prepared)
 
 

@@ -155,9 +155,9 @@ def everything_in_parquet(path: Path) -> Iterator[tuple[Path, str]]:
     for file in path.rglob("*"):
         if file.is_file():
             data = file.read_bytes().decode("latin-1")
-            decoded = (
-                repr(pq.ParquetFile(file).read().to_pylist()) if file.suffix == ".parquet" else ""
-            )
+            # An empty one is only a name, left for who is listing its folder.
+            is_rows = file.suffix == ".parquet" and data
+            decoded = repr(pq.ParquetFile(file).read().to_pylist()) if is_rows else ""
             yield file, data + decoded
 
 

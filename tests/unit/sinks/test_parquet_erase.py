@@ -100,7 +100,7 @@ def assert_gone(path: Path) -> None:
     for file in path.rglob("*"):
         if file.is_file():
             assert SECRET.encode() not in file.read_bytes(), file
-        if file.suffix == ".parquet":
+        if file.suffix == ".parquet" and file.stat().st_size:  # only its name is left, for readers
             assert SECRET not in repr(pq.ParquetFile(file).read().to_pylist()), file
     assert list(leftovers(path)) == []
     assert check_files(path) == []

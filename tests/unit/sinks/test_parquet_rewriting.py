@@ -1,10 +1,11 @@
 """Data files are rewritten without some rows: at once, recorded, and sinks and readers go on."""
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -97,6 +98,23 @@ def test_rows_that_stay_are_as_they_were_and_the_files_are_accepted(path: Path) 
     assert_well(path)
     go_on(ParquetSink(settings(path)), [])  # a claim finds nothing wrong
     assert [entry.why for entry in read_record(Layout(path)).values() if not entry.pending]
+
+
+def test_who_is_listing_a_day_while_it_changes_sees_every_name_and_opens_no_old_content(
+    path: Path,
+) -> None:
+    before = set((path / "trajectories").rglob("*.parquet"))
+    days = {file.parent for file in before}
+    with ExitStack() as open_folders:
+        listings = [(day, open_folders.enter_context(os.scandir(day))) for day in days]
+        without(path, "t-1")
+        without(path, "t-2")
+        listed = {day / entry.name for day, listing in listings for entry in listing}
+    assert listed == before
+    assert [file for file in listed if file.exists()] == []
+    left = [file for file in Layout(path).rewriting.rglob("*") if file.is_file()]
+    assert {file.name for file in left} >= {file.name for file in before}
+    assert all(file.stat().st_size == 0 for file in left if file.name in {b.name for b in before})
 
 
 def test_a_copy_has_the_schema_the_metadata_and_the_compression_of_its_source(
