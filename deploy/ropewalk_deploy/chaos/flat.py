@@ -6,6 +6,7 @@ of a fault, do not move it. What happens in a process's first three minutes is i
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import hypot
 from statistics import median
 
 from ropewalk_deploy.audit.checks import Check
@@ -23,7 +24,8 @@ Point = tuple[float, float]
 class Bound:
     """What counts as flat: a growth of at most `share` of the level, plus `least`, while judged.
 
-    So a run of twice the time allows half the slope: what is noise in minutes is growth in hours.
+    So twice the time allows half the slope: what is noise in minutes is growth in hours. Several
+    lives tell of a slope as much as one life of the root of the sum of their squares does.
     """
 
     share: float
@@ -80,12 +82,13 @@ def slope(
     if not found:
         return None
     level = median(value for life in settled for _, value in life)
+    lived_s = [life[-1][0] - life[0][0] for life in settled]
     return Slope(
         name=name,
         level=round(level, 3),
         per_hour=round(median(found) * HOUR_S, 3),
-        allowed=round(bound.allows(level, span[1] - span[0]), 3),
-        seconds=round(sum(life[-1][0] - life[0][0] for life in settled), 1),
+        allowed=round(bound.allows(level, hypot(*lived_s)), 3),
+        seconds=round(sum(lived_s), 1),
     )
 
 

@@ -32,12 +32,13 @@ def test_what_grows_little_or_shrinks_is_flat(per_hour: float) -> None:
 
 
 def test_what_grows_is_found_over_several_short_lives_that_all_begin_anew() -> None:
-    lives = [a_life(begin, 6, 40.0, noise=0.5) for begin in range(0, 1800, 360)]
+    lives = [a_life(begin, 6, 90.0, noise=0.5) for begin in range(0, 1800, 360)]
     found = slope("worker memory", lives, BOUND, (0.0, 1800.0))
     assert found is not None
     assert not found.is_flat
-    assert math.isclose(found.per_hour, 40.0, abs_tol=15.0)
+    assert math.isclose(found.per_hour, 90.0, abs_tol=15.0)
     assert found.seconds == 5 * 175
+    assert math.isclose(found.allowed, 7.5 * 3600 / (175 * math.sqrt(5)), rel_tol=0.05)
     check = check_flat([found])
     assert not check.ok
     assert "worker memory grows by" in check.wrong[0]
@@ -54,7 +55,7 @@ def test_a_start_and_a_peak_are_no_growth() -> None:
 
 def test_a_longer_run_allows_less_per_hour() -> None:
     for judged_s, allowed in ((900.0, 30.0), (3600.0, 7.5)):
-        found = slope("x", [a_life(0, 30, 10.0)], BOUND, (2000.0 - judged_s, 2000.0))
+        found = slope("x", [a_life(0, 70, 10.0)], BOUND, (4200.0 - judged_s, 4200.0))
         assert found is not None
         assert math.isclose(found.allowed, allowed, rel_tol=0.05)
         assert found.is_flat == (judged_s == 900.0)
