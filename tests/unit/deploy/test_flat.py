@@ -57,7 +57,7 @@ def test_a_longer_run_allows_less_per_hour() -> None:
     for judged_s, allowed in ((900.0, 30.0), (3600.0, 7.5)):
         found = slope("x", [a_life(0, 70, 10.0)], BOUND, (4200.0 - judged_s, 4200.0))
         assert found is not None
-        assert math.isclose(found.allowed, allowed, rel_tol=0.05)
+        assert math.isclose(found.allowed, allowed, rel_tol=0.1)
         assert found.is_flat == (judged_s == 900.0)
 
 
