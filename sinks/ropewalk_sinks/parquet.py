@@ -18,8 +18,9 @@ from ropewalk_sinks.parquet_lock import RootLock
 from ropewalk_sinks.parquet_partition import OwnedPartition
 from ropewalk_sinks.sink import Refuse, SourceRecord, TopicPartition
 
-# What one row group holds of record values; decoded it takes about three times that.
-ROW_GROUP_BYTES = 32 * 1024 * 1024
+# Record values that are decoded at a time. Decoded they take many times that, in small objects,
+# and a heap that was large once stays in pieces; the columns that they become are compact.
+GROUP_BYTES = 1024 * 1024
 
 
 def _new_owner() -> str:
@@ -184,7 +185,7 @@ class ParquetSink:
         stored = self._stored[at]
         batch = Batch(stored, sink=self.name)
         with stored.attempt():
-            for group in groups_of(records, max_bytes=ROW_GROUP_BYTES):
+            for group in groups_of(records, max_bytes=GROUP_BYTES):
                 incoming = [read_record(record, self._settings.topics) for record in group]
                 if each_checked:
                     incoming = [checked(one, sink=self.name) for one in incoming]

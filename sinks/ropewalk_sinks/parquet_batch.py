@@ -19,6 +19,8 @@ from ropewalk_sinks.sink import SourceRecord
 
 # What a record, and not our code, can cause while its row is built.
 RECORD_ERRORS = (ValueError, OverflowError, pa.ArrowTypeError)
+ROW_GROUP_BYTES = 32 * 1024 * 1024
+"""What a row group holds at most, as Arrow's columns in memory; or what came in one group."""
 
 
 class Batch:
@@ -41,7 +43,7 @@ class Batch:
         self._files: dict[tuple[str, date], _DataFile] = {}
 
     def take(self, group: Sequence[Incoming]) -> None:
-        """Sort records into files; one group becomes at most one row group of each file.
+        """Sort records into files, as columns; decoded records are not kept.
 
         Raises:
             RECORD_ERRORS: If a record's content does not fit the columns (see `checked`).
@@ -83,10 +85,11 @@ class Batch:
 
 
 class _DataFile:
-    """One Parquet file, compressed into memory as its rows come."""
+    """One Parquet file, compressed into memory as its row groups fill."""
 
     def __init__(self, dataset: str) -> None:
         self.n_rows = 0
+        self._waiting: list[Any] = []
         self._table_of = TABLES[dataset]
         self._bytes = pa.BufferOutputStream()
         self._writer = pq.ParquetWriter(
@@ -98,10 +101,19 @@ class _DataFile:
         )
 
     def add(self, rows: Sequence[Any]) -> None:
+        table = self._table_of(rows)
+        if sum(each.nbytes for each in self._waiting) + table.nbytes > ROW_GROUP_BYTES:
+            self._write_row_group()
+        self._waiting.append(table)
         self.n_rows += len(rows)
-        self._writer.write_table(self._table_of(rows))
+
+    def _write_row_group(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+            self._waiting = []
 
     def finish(self, origin: dict[str, str]) -> memoryview:
+        self._write_row_group()
         self._writer.add_key_value_metadata(origin)
         self._writer.close()
         return memoryview(self._bytes.getvalue())
