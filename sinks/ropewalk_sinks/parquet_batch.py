@@ -90,6 +90,7 @@ class _DataFile:
     def __init__(self, dataset: str) -> None:
         self.n_rows = 0
         self._waiting: list[Any] = []
+        self._waiting_bytes = 0
         self._table_of = TABLES[dataset]
         self._bytes = pa.BufferOutputStream()
         self._writer = pq.ParquetWriter(
@@ -102,15 +103,17 @@ class _DataFile:
 
     def add(self, rows: Sequence[Any]) -> None:
         table = self._table_of(rows)
-        if sum(each.nbytes for each in self._waiting) + table.nbytes > ROW_GROUP_BYTES:
+        size = table.nbytes
+        if self._waiting_bytes + size > ROW_GROUP_BYTES:
             self._write_row_group()
         self._waiting.append(table)
+        self._waiting_bytes += size
         self.n_rows += len(rows)
 
     def _write_row_group(self) -> None:
         if self._waiting:
             self._writer.write_table(pa.concat_tables(self._waiting))
-            self._waiting = []
+            self._waiting, self._waiting_bytes = [], 0
 
     def finish(self, origin: dict[str, str]) -> memoryview:
         self._write_row_group()
